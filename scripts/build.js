@@ -1,0 +1,21 @@
+// Builds dist/: library, client and examples with tsc, the SQL beside them, the dashboard with Vite.
+import { spawnSync } from 'node:child_process'
+import { cpSync, existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const require = createRequire(import.meta.url)
+
+function run(script, args) {
+  const { status } = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' })
+  if (status !== 0) process.exit(status ?? 1)
+}
+
+run(require.resolve('typescript/bin/tsc'), ['--build'])
+cpSync(join(root, 'src/postgres/migrations'), join(root, 'dist/src/postgres/migrations'), { recursive: true })
+if (existsSync(join(root, 'dashboard/index.html'))) {
+  const vite = join(dirname(require.resolve('vite/package.json')), 'bin/vite.js')
+  run(vite, ['build', 'dashboard', '--logLevel', 'warn'])
+}
