@@ -1,0 +1,83 @@
+import { SpillwayError } from '../errors.js'
+import type { Position } from './log.js'
+
+/** A place in a flow's log: after event `seq` of `term`; seq 0 is the beginning. */
+export interface Cursor {
+  readonly term: number
+  readonly seq: number
+}
+
+export type GapReason = 'trimmed' | 'lost' | 'turn' | 'unknown'
+
+/** A stretch of a flow that a reader asked for and cannot have. `from` and `to` are event ids, both inside. */
+export interface Gap {
+  readonly flow: string
+  readonly from: string
+  readonly to: string
+  readonly reason: GapReason
+}
+
+const CURSOR = /^(?:0|(0|[1-9]\d{0,8})-(0|[1-9]\d{0,14}))$/
+
+/** The text of an event's id and of the cursor after it. */
+export function formatId(term: number, seq: number): string {
+  return `${term}-${seq}`
+}
+
+/** Reads `term-seq`, or `0` for the beginning. Returns undefined for anything else. */
+export function parseCursor(text: string): Cursor | undefined {
+  const match = CURSOR.exec(text)
+  if (!match) return undefined
+  return { term: Number(match[1] ?? 0), seq: Number(match[2] ?? 0) }
+}
+
+/** As `parseCursor`, for callers that asked for a place. Errors: `INVALID_CURSOR`. */
+export function requireCursor(text: string): Cursor {
+  const cursor = parseCursor(text)
+  if (!cursor) throw new SpillwayError('INVALID_CURSOR', `"${text.slice(0, 64)}" is not a cursor: expected "term-seq", or "0"`)
+  return cursor
+}
+
+/** Where a reader with this cursor goes on, and what it has missed for good. */
+export interface Resumption {
+  /** The reader has everything up to this seq, or has been told of the gap. */
+  readonly after: number
+  readonly gap: Omit<Gap, 'flow'> | undefined
+}
+
+/**
+ * Places a cursor in a log. Total: every cursor has an answer, so that no reader waits for an event that
+ * never comes. A cursor beyond the log's end names events that this log does not have: `lost` if a newer term
+ * took their numbers, `unknown` otherwise.
+ */
+export function resume(position: Position, cursor: Cursor): Resumption {
+  const { term, termFrom, head, floor } = position
+  if (cursor.seq > 0 && cursor.term < term && cursor.seq >= termFrom) {
+    // The old term's tail from termFrom on was replaced: its reader has seen events that are no more.
+    const after = termFrom - 1
+    return {
+      after: Math.max(after, floor),
+      gap: { from: formatId(cursor.term, termFrom), to: formatId(cursor.term, cursor.seq), reason: 'lost' },
+    }
+  }
+  if (cursor.seq > 0 && cursor.term > term) {
+    // Of another history (an older backup was restored): what the reader has is void, it starts anew.
+    return {
+      after: floor,
+      gap: { from: formatId(cursor.term, 1), to: formatId(cursor.term, cursor.seq), reason: 'unknown' },
+    }
+  }
+  if (cursor.seq > head) {
+    return {
+      after: head,
+      gap: { from: formatId(cursor.term, head + 1), to: formatId(cursor.term, cursor.seq), reason: 'unknown' },
+    }
+  }
+  if (cursor.seq < floor) {
+    return {
+      after: floor,
+      gap: { from: formatId(term, cursor.seq + 1), to: formatId(term, floor), reason: 'trimmed' },
+    }
+  }
+  return { after: cursor.seq, gap: undefined }
+}

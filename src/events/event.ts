@@ -1,0 +1,47 @@
+import { formatId } from './cursor.js'
+import type { Durability, StoredEvent } from './log.js'
+
+/** An event as its reader holds it. */
+export interface FlowEvent<Payload = unknown> {
+  /** `term-seq`: identity, order and cursor in one. */
+  readonly id: string
+  readonly flow: string
+  readonly type: string
+  readonly payload: Payload
+  readonly source: string
+  /** When the store took it; ISO 8601 in UTC with milliseconds. */
+  readonly timestamp: string
+}
+
+/** What a publish answers. */
+export interface PublishedEvent<Payload = unknown> extends FlowEvent<Payload> {
+  readonly durability: Durability
+}
+
+/** Type of the event that stands for events that a reader cannot have; its payload is a `Gap`. */
+export const GAP_TYPE = 'gap'
+
+/** True for the types that only Spillway itself may use. */
+export function isReservedType(type: string): boolean {
+  return type === GAP_TYPE || type.startsWith('spillway.')
+}
+
+export function toFlowEvent(flow: string, stored: StoredEvent): FlowEvent {
+  return {
+    id: formatId(stored.term, stored.seq),
+    flow,
+    type: stored.type,
+    payload: JSON.parse(stored.payload),
+    source: stored.source,
+    timestamp: new Date(stored.at).toISOString(),
+  }
+}
+
+/** The event's JSON text, the payload byte for byte as it was published. */
+export function eventJson(flow: string, stored: StoredEvent): string {
+  const { term, seq, type, source, payload, at } = stored
+  return (
+    `{"id":"${formatId(term, seq)}","flow":${JSON.stringify(flow)},"type":${JSON.stringify(type)},` +
+    `"payload":${payload},"source":${JSON.stringify(source)},"timestamp":"${new Date(at).toISOString()}"}`
+  )
+}

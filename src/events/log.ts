@@ -1,0 +1,95 @@
+import type { SpillwayError } from '../errors.js'
+import type { FlowRef } from '../tenant.js'
+
+export const DURABILITIES = ['durable', 'fast'] as const
+
+/** `durable`: acknowledged by PostgreSQL. `fast`: acknowledged by the store that reigns. */
+export type Durability = (typeof DURABILITIES)[number]
+
+/** An event as a log keeps it. `payload` is JSON text, written and served byte for byte. */
+export interface StoredEvent {
+  readonly term: number
+  /** 1, 2, 3 … within the flow, without holes. */
+  readonly seq: number
+  readonly type: string
+  readonly source: string
+  readonly payload: string
+  /** Milliseconds since the epoch, on the store's clock. */
+  readonly at: number
+}
+
+/** An event that asks to be numbered. */
+export interface Draft extends FlowRef {
+  readonly type: string
+  readonly source: string
+  /** JSON text. */
+  readonly payload: string
+  /** Given by the caller: the same key in the same flow answers the first event. */
+  readonly key: string | null
+  /** What the caller asked for; `null` takes the flow's own, `durable` for a new flow. */
+  readonly durability: Durability | null
+}
+
+/** What became of one draft. A refusal of one draft never touches the others. */
+export type Outcome =
+  | { readonly event: StoredEvent; readonly repeated: boolean; readonly durability: Durability }
+  | { readonly error: SpillwayError }
+
+/** Where a flow's log stands. A flow that was never written has `head` 0. */
+export interface Position {
+  /** Term of the newest event. */
+  readonly term: number
+  /** First seq of that term: what an older term numbered from here on is lost. */
+  readonly termFrom: number
+  /** Seq of the newest event. */
+  readonly head: number
+  /** Seq of the newest trimmed event; the oldest kept one is `floor + 1`. */
+  readonly floor: number
+}
+
+/** A stretch of a flow's log, by seq; both ends are outside it. */
+export interface Range {
+  /** Only events with a greater seq. */
+  readonly after?: number
+  /** Only events with a smaller seq. */
+  readonly before?: number
+  readonly order: 'asc' | 'desc'
+  /** Events at most. */
+  readonly limit: number
+}
+
+/** One flow's part in a look at many: what came after `after`. */
+export interface Since extends FlowRef {
+  readonly after: number
+}
+
+export interface Retention {
+  /** Events kept in a flow at most. */
+  readonly maxEvents: number
+  /** Age in ms beyond which an event is trimmed. */
+  readonly maxAgeMs: number
+}
+
+/**
+ * The log of record of every flow.
+ *
+ * Order: the events of one flow are numbered 1, 2, 3 … in commit order, without holes, whoever writes.
+ * An acknowledged append is never lost or numbered twice.
+ * Errors: `STORE_UNAVAILABLE` (temporary) from every method.
+ */
+export interface EventLog {
+  /**
+   * Numbers and stores the drafts, atomically: one outcome a draft, in the drafts' order.
+   * `token` names this batch: a repeat with the same token and drafts (after a lost answer) answers what the
+   * first one stored. Errors: `FLOW_BUSY` (nothing stored) if another transaction holds one of the flows.
+   */
+  append(drafts: readonly Draft[], token: string): Promise<readonly Outcome[]>
+  /** Events of one flow within `range`, with the flow's position at the same moment. */
+  read(ref: FlowRef, range: Range): Promise<{ position: Position; events: readonly StoredEvent[] }>
+  /** For each flow, what came after its seq, at most `limit` a flow: one round trip for all of them. */
+  readSince(flows: readonly Since[], limit: number): Promise<readonly { position: Position; events: readonly StoredEvent[] }[]>
+  /** Trims the flow to its retention; returns how many events went. */
+  trim(ref: FlowRef, retention: Retention): Promise<number>
+  /** Trims flows whose oldest event is older than the retention, oldest first, at most `flows` of them. */
+  trimOldest(retention: Retention, flows: number): Promise<number>
+}

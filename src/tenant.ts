@@ -1,0 +1,49 @@
+import { SpillwayError } from './errors.js'
+
+/** Byte limits of names, in UTF-8. */
+export const NAME_LIMITS = { tenant: 128, flow: 256, type: 128, source: 256, key: 256, engagement: 256, user: 256 } as const
+
+export type NameKind = keyof typeof NAME_LIMITS
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what the check looks for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
+
+/**
+ * Returns `value` if it may serve as a name of that kind: 1 to `NAME_LIMITS[kind]` bytes of well-formed
+ * Unicode without control characters. `.` and `..` are refused: URL parsers remove them from paths.
+ * Errors: `INVALID_NAME`.
+ */
+export function checkName(kind: NameKind, value: unknown): string {
+  if (typeof value !== 'string') throw new SpillwayError('INVALID_NAME', `${kind} must be a string`)
+  if (value.length === 0) throw new SpillwayError('INVALID_NAME', `${kind} must not be empty`)
+  const limit = NAME_LIMITS[kind]
+  if (value.length > limit || Buffer.byteLength(value) > limit) {
+    throw new SpillwayError('INVALID_NAME', `${kind} is longer than ${limit} bytes`)
+  }
+  if (!value.isWellFormed()) throw new SpillwayError('INVALID_NAME', `${kind} is not well-formed Unicode`)
+  if (CONTROL.test(value)) throw new SpillwayError('INVALID_NAME', `${kind} contains a control character`)
+  if (value === '.' || value === '..') throw new SpillwayError('INVALID_NAME', `${kind} must not be "${value}"`)
+  return value
+}
+
+/** A flow and whose it is. */
+export interface FlowRef {
+  readonly tenant: string
+  readonly flow: string
+}
+
+/**
+ * One text for a tenant's flow, as it stands in keys and channels: `{tenant:flow}` with every byte outside
+ * `[A-Za-z0-9._-]` percent-encoded, so that two different pairs never share a text.
+ */
+export function flowTag(ref: FlowRef): string {
+  return `{${segment(ref.tenant)}:${segment(ref.flow)}}`
+}
+
+const PLAIN = /^[A-Za-z0-9._-]*$/
+
+/** Percent-encodes a key segment outside `[A-Za-z0-9._-]`; injective over well-formed strings. */
+export function segment(text: string): string {
+  if (PLAIN.test(text)) return text
+  return encodeURIComponent(text).replace(/[!'()*~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
+}
