@@ -7,6 +7,7 @@ export default defineConfig({
   resolve: { alias: { 'spillway/client': at('./client/index.ts'), spillway: at('./src/index.ts') } },
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/setup.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: 'forks',

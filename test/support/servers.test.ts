@@ -1,0 +1,89 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Client } from 'pg'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { freshDatabase } from './database.js'
+import { eventually } from './eventually.js'
+import { startNginx } from './nginx.js'
+import { startPgBouncer } from './pgbouncer.js'
+import { type FreshDatabase, type PostgresServer, startPostgres } from './postgres.js'
+import { openStream } from './sse.js'
+
+let database: FreshDatabase
+beforeAll(async () => {
+  database = await freshDatabase()
+})
+afterAll(() => database.drop())
+
+async function ask<Row extends object>(url: string, text: string): Promise<Row[]> {
+  const client = new Client({ connectionString: url })
+  await client.connect()
+  try {
+    return (await client.query<Row>(text)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+it('gives a database whose login is subject to row-level security', async () => {
+  const [role] = await ask<{ rolsuper: boolean; rolbypassrls: boolean }>(
+    database.url,
+    'SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user',
+  )
+  expect(role).toEqual({ rolsuper: false, rolbypassrls: false })
+})
+
+it('keeps what was committed over an immediate restart', async () => {
+  const server: PostgresServer = await startPostgres()
+  try {
+    const own = await server.database()
+    await ask(own.url, 'CREATE TABLE kept AS SELECT 1 AS one')
+    await server.restart('immediate')
+    expect(await ask(own.url, 'SELECT one FROM kept')).toEqual([{ one: 1 }])
+    await server.kill()
+    await expect(ask(own.url, 'SELECT 1')).rejects.toThrow('ECONNREFUSED')
+    await server.start()
+    expect(await ask(own.url, 'SELECT one FROM kept')).toEqual([{ one: 1 }])
+  } finally {
+    await server.remove()
+  }
+})
+
+it('pools in transaction mode', async () => {
+  const pooler = await startPgBouncer(database.url)
+  try {
+    const [row] = await ask<{ name: string }>(pooler.url, 'SELECT current_user AS name')
+    expect(row?.name).toBe('spillway_login')
+  } finally {
+    await pooler.remove()
+  }
+})
+
+it('reads a stream through nginx, stops and goes on', async () => {
+  const server = createServer((_, answer) => {
+    answer.writeHead(200, { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' })
+    answer.write('retry: 2000\n\nid: 1-7\n\n')
+    answer.write('id: 1-8\nevent: a\ndata: x\ndata: y\n\n: beat\n\n')
+  }).listen(0, '127.0.0.1')
+  const { port } = await new Promise<AddressInfo>((resolve) =>
+    server.once('listening', () => resolve(server.address() as AddressInfo)),
+  )
+  const nginx = await startNginx([`127.0.0.1:${port}`])
+  try {
+    const reader = await openStream(nginx.url)
+    await reader.until(({ comments }) => comments.length === 1)
+    expect(reader.frames).toEqual([{ id: '1-8', event: 'a', data: 'x\ny' }])
+    expect([reader.lastEventId, reader.retryMs, reader.status]).toEqual(['1-8', 2000, 200])
+    reader.close()
+    await reader.closed
+  } finally {
+    await nginx.remove()
+    server.close()
+  }
+})
+
+it('says what it waited for', async () => {
+  await expect(eventually(() => false, { withinMs: 20, what: 'the moon' })).rejects.toThrow(
+    'the moon did not hold',
+  )
+})
