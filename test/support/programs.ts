@@ -57,7 +57,7 @@ const PROGRAMS = {
 export type ProgramName = keyof typeof PROGRAMS
 
 /** Path of a program's executable; undefined if it is not on this machine. */
-export function findProgram(name: ProgramName): string | undefined {
+function findProgram(name: ProgramName): string | undefined {
   const { names, folders }: Program = PROGRAMS[name]
   const all = [...(process.env.PATH ?? '').split(delimiter), ...folders]
   if (name === 'postgres') all.push(...postgresFolders())
