@@ -39,9 +39,26 @@ export const OPTIONS = {
     secret: true,
     says: 'Redis, as a URL. Not used by this version: everything runs on PostgreSQL.',
   },
-  port: { env: 'SPILLWAY_PORT', kind: 'integer', fallback: '7070', min: 0, max: 65535, says: 'Port of the server; 0: any free one.' },
-  host: { env: 'SPILLWAY_HOST', kind: 'string', fallback: '127.0.0.1', says: 'Address the server listens on.' },
-  dataDir: { env: 'SPILLWAY_DATA_DIR', kind: 'string', fallback: './.spillway', says: 'Folder of the embedded store.' },
+  port: {
+    env: 'SPILLWAY_PORT',
+    kind: 'integer',
+    fallback: '7070',
+    min: 0,
+    max: 65535,
+    says: 'Port of the server; 0: any free one.',
+  },
+  host: {
+    env: 'SPILLWAY_HOST',
+    kind: 'string',
+    fallback: '127.0.0.1',
+    says: 'Address the server listens on.',
+  },
+  dataDir: {
+    env: 'SPILLWAY_DATA_DIR',
+    kind: 'string',
+    fallback: './.spillway',
+    says: 'Folder of the embedded store.',
+  },
   instanceId: {
     env: 'SPILLWAY_INSTANCE_ID',
     kind: 'string',
@@ -55,10 +72,26 @@ export const OPTIONS = {
     fallback: 'none',
     says: 'Who may call: none (loopback only), keys (spillway key create), jwt.',
   },
-  jwtSecret: { env: 'SPILLWAY_JWT_SECRET', kind: 'string', fallback: '', secret: true, says: 'HS256 secret for auth jwt, at least 32 bytes.' },
+  jwtSecret: {
+    env: 'SPILLWAY_JWT_SECRET',
+    kind: 'string',
+    fallback: '',
+    secret: true,
+    says: 'HS256 secret for auth jwt, at least 32 bytes.',
+  },
   jwksUrl: { env: 'SPILLWAY_JWKS_URL', kind: 'string', fallback: '', says: 'JWKS address for auth jwt.' },
-  jwtIssuer: { env: 'SPILLWAY_JWT_ISSUER', kind: 'string', fallback: '', says: 'Required iss claim; empty: any.' },
-  jwtAudience: { env: 'SPILLWAY_JWT_AUDIENCE', kind: 'string', fallback: '', says: 'Required aud claim; empty: any.' },
+  jwtIssuer: {
+    env: 'SPILLWAY_JWT_ISSUER',
+    kind: 'string',
+    fallback: '',
+    says: 'Required iss claim; empty: any.',
+  },
+  jwtAudience: {
+    env: 'SPILLWAY_JWT_AUDIENCE',
+    kind: 'string',
+    fallback: '',
+    says: 'Required aud claim; empty: any.',
+  },
   allowedHosts: {
     env: 'SPILLWAY_ALLOWED_HOSTS',
     kind: 'list',
@@ -132,7 +165,14 @@ export const OPTIONS = {
     max: 60_000,
     says: 'How often the heads of watched flows are compared while LISTEN works; without it, a quarter of that.',
   },
-  poolSize: { env: 'SPILLWAY_POOL_SIZE', kind: 'integer', fallback: '10', min: 2, max: 1000, says: 'PostgreSQL connections of this process.' },
+  poolSize: {
+    env: 'SPILLWAY_POOL_SIZE',
+    kind: 'integer',
+    fallback: '10',
+    min: 2,
+    max: 1000,
+    says: 'PostgreSQL connections of this process.',
+  },
   maxConnectionsPerTenant: {
     env: 'SPILLWAY_MAX_CONNECTIONS_PER_TENANT',
     kind: 'integer',
@@ -228,13 +268,22 @@ export function explainConfig(env: Readonly<Record<string, string | undefined>>)
   const known = new Set(rows.map(([, row]) => row.env))
   for (const name of Object.keys(env)) {
     if (name.startsWith('SPILLWAY_') && !known.has(name) && !FOREIGN.has(name)) {
-      throw new SpillwayError('CONFIG_INVALID', `${name} is not an option of Spillway; \`spillway config\` lists them`)
+      throw new SpillwayError(
+        'CONFIG_INVALID',
+        `${name} is not an option of Spillway; \`spillway config\` lists them`,
+      )
     }
   }
   return rows.map(([name, row]) => {
     const text = env[row.env]
     const given = text !== undefined && text !== ''
-    return { name, env: row.env, value: parse(row, given ? text : row.fallback), from: given ? 'environment' : 'default', row }
+    return {
+      name,
+      env: row.env,
+      value: parse(row, given ? text : row.fallback),
+      from: given ? 'environment' : 'default',
+      row,
+    }
   })
 }
 
@@ -244,13 +293,19 @@ function parse(row: Row, text: string): Config[OptionName] {
       const value = Number(text)
       const { min = 0, max = Number.MAX_SAFE_INTEGER } = row
       if (!/^\d+$/.test(text) || value < min || value > max) {
-        throw new SpillwayError('CONFIG_INVALID', `${row.env} must be a whole number from ${min} to ${max}, not "${text}"`)
+        throw new SpillwayError(
+          'CONFIG_INVALID',
+          `${row.env} must be a whole number from ${min} to ${max}, not "${text}"`,
+        )
       }
       return value
     }
     case 'choice':
       if (!row.choices?.includes(text)) {
-        throw new SpillwayError('CONFIG_INVALID', `${row.env} must be one of ${row.choices?.join(', ')}, not "${text}"`)
+        throw new SpillwayError(
+          'CONFIG_INVALID',
+          `${row.env} must be one of ${row.choices?.join(', ')}, not "${text}"`,
+        )
       }
       return text as Config[OptionName]
     case 'list':

@@ -1,7 +1,15 @@
 import { SpillwayError } from './errors.js'
 
 /** Byte limits of names, in UTF-8. */
-export const NAME_LIMITS = { tenant: 128, flow: 256, type: 128, source: 256, key: 256, engagement: 256, user: 256 } as const
+export const NAME_LIMITS = {
+  tenant: 128,
+  flow: 256,
+  type: 128,
+  source: 256,
+  key: 256,
+  engagement: 256,
+  user: 256,
+} as const
 
 export type NameKind = keyof typeof NAME_LIMITS
 
@@ -22,7 +30,8 @@ export function checkName(kind: NameKind, value: unknown): string {
   }
   if (!value.isWellFormed()) throw new SpillwayError('INVALID_NAME', `${kind} is not well-formed Unicode`)
   if (CONTROL.test(value)) throw new SpillwayError('INVALID_NAME', `${kind} contains a control character`)
-  if (value === '.' || value === '..') throw new SpillwayError('INVALID_NAME', `${kind} must not be "${value}"`)
+  if (value === '.' || value === '..')
+    throw new SpillwayError('INVALID_NAME', `${kind} must not be "${value}"`)
   return value
 }
 
@@ -45,5 +54,8 @@ const PLAIN = /^[A-Za-z0-9._-]*$/
 /** Percent-encodes a key segment outside `[A-Za-z0-9._-]`; injective over well-formed strings. */
 export function segment(text: string): string {
   if (PLAIN.test(text)) return text
-  return encodeURIComponent(text).replace(/[!'()*~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
+  return encodeURIComponent(text).replace(
+    /[!'()*~]/g,
+    (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
 }

@@ -34,7 +34,11 @@ export function parseCursor(text: string): Cursor | undefined {
 /** As `parseCursor`, for callers that asked for a place. Errors: `INVALID_CURSOR`. */
 export function requireCursor(text: string): Cursor {
   const cursor = parseCursor(text)
-  if (!cursor) throw new SpillwayError('INVALID_CURSOR', `"${text.slice(0, 64)}" is not a cursor: expected "term-seq", or "0"`)
+  if (!cursor)
+    throw new SpillwayError(
+      'INVALID_CURSOR',
+      `"${text.slice(0, 64)}" is not a cursor: expected "term-seq", or "0"`,
+    )
   return cursor
 }
 
@@ -70,7 +74,11 @@ export function resume(position: Position, cursor: Cursor): Resumption {
   if (cursor.seq > head) {
     return {
       after: head,
-      gap: { from: formatId(cursor.term, head + 1), to: formatId(cursor.term, cursor.seq), reason: 'unknown' },
+      gap: {
+        from: formatId(cursor.term, head + 1),
+        to: formatId(cursor.term, cursor.seq),
+        reason: 'unknown',
+      },
     }
   }
   if (cursor.seq < floor) {

@@ -30,6 +30,14 @@ export interface Draft extends FlowRef {
   readonly durability: Durability | null
 }
 
+/** Names one append, so that its repeat is known. */
+export interface Batch {
+  /** A UUID. */
+  readonly token: string
+  /** True if this token was sent before and its answer never came. */
+  readonly repeat: boolean
+}
+
 /** What became of one draft. A refusal of one draft never touches the others. */
 export type Outcome =
   | { readonly event: StoredEvent; readonly repeated: boolean; readonly durability: Durability }
@@ -58,6 +66,13 @@ export interface Range {
   readonly limit: number
 }
 
+/** A stretch of a log, and where the log stood at that moment. */
+export interface Page {
+  readonly position: Position
+  /** Fewer than asked for if they are the last, or if they are large. */
+  readonly events: readonly StoredEvent[]
+}
+
 /** One flow's part in a look at many: what came after `after`. */
 export interface Since extends FlowRef {
   readonly after: number
@@ -80,14 +95,14 @@ export interface Retention {
 export interface EventLog {
   /**
    * Numbers and stores the drafts, atomically: one outcome a draft, in the drafts' order.
-   * `token` names this batch: a repeat with the same token and drafts (after a lost answer) answers what the
-   * first one stored. Errors: `FLOW_BUSY` (nothing stored) if another transaction holds one of the flows.
+   * A repeat of a batch (after a lost answer, with the same drafts) answers what the first one stored.
+   * Errors: `FLOW_BUSY` (nothing stored) if another transaction holds one of the flows.
    */
-  append(drafts: readonly Draft[], token: string): Promise<readonly Outcome[]>
+  append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]>
   /** Events of one flow within `range`, with the flow's position at the same moment. */
-  read(ref: FlowRef, range: Range): Promise<{ position: Position; events: readonly StoredEvent[] }>
+  read(ref: FlowRef, range: Range): Promise<Page>
   /** For each flow, what came after its seq, at most `limit` a flow: one round trip for all of them. */
-  readSince(flows: readonly Since[], limit: number): Promise<readonly { position: Position; events: readonly StoredEvent[] }[]>
+  readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]>
   /** Trims the flow to its retention; returns how many events went. */
   trim(ref: FlowRef, retention: Retention): Promise<number>
   /** Trims flows whose oldest event is older than the retention, oldest first, at most `flows` of them. */

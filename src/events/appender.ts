@@ -1,0 +1,226 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { SpillwayError } from '../errors.js'
+import { flowTag } from '../tenant.js'
+import type { Draft, EventLog, Outcome } from './log.js'
+
+export interface AppenderOptions {
+  /** Batches in flight at once. */
+  readonly parallel: number
+  /** A batch takes no further publish beyond these. */
+  readonly batchEvents?: number
+  readonly batchBytes?: number
+  /** Bytes of payload that may wait; beyond them publishes are refused with `OVERLOADED`. */
+  readonly queueBytes?: number
+  /** ms after which a publish that the store does not take is given up. */
+  readonly deadlineMs?: number
+  /** Monotonic milliseconds. */
+  readonly now?: () => number
+  /** Told of every stored batch, in commit order within a flow, before its callers. */
+  readonly onStored?: (drafts: readonly Draft[], outcomes: readonly Outcome[]) => void
+}
+
+/** Drafts of one flow that were published together, and who waits for them. */
+interface Unit {
+  readonly drafts: readonly Draft[]
+  readonly bytes: number
+  readonly deadline: number
+  readonly resolve: (outcomes: readonly Outcome[]) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** The units of one flow, in publishing order. While a batch holds the flow, later units wait for it. */
+interface Lane {
+  readonly tag: string
+  units: Unit[]
+  held: boolean
+}
+
+/**
+ * Group commit: what is published while batches are in flight goes out together in the next one. A flow is in
+ * one batch at a time, so its events keep the order in which they were published.
+ */
+export class Appender {
+  readonly #log: EventLog
+  readonly #options: Required<AppenderOptions>
+  readonly #lanes = new Map<string, Lane>()
+  #ready: Lane[] = []
+  #inFlight = 0
+  #waitingBytes = 0
+  #scheduled = false
+  #idle: (() => void)[] = []
+
+  constructor(log: EventLog, options: AppenderOptions) {
+    this.#log = log
+    this.#options = {
+      batchEvents: 1000,
+      batchBytes: 8 * 1024 * 1024,
+      queueBytes: 128 * 1024 * 1024,
+      deadlineMs: 10_000,
+      now: () => performance.now(),
+      onStored: () => undefined,
+      ...options,
+    }
+  }
+
+  /**
+   * Appends drafts of one flow, next to each other in its log. Errors: `OVERLOADED`, `FLOW_BUSY`;
+   * `STORE_UNAVAILABLE` after the deadline, when the drafts may have been stored: repeat under their keys.
+   */
+  append(drafts: readonly Draft[]): Promise<readonly Outcome[]> {
+    const [first] = drafts
+    if (!first) return Promise.resolve([])
+    const bytes = drafts.reduce((sum, draft) => sum + draft.payload.length + 200, 0)
+    const { queueBytes, deadlineMs, now } = this.#options
+    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > queueBytes) {
+      const message = `${queueBytes} bytes of events already wait for PostgreSQL on this instance`
+      return Promise.reject(new SpillwayError('OVERLOADED', message, { retryAfterMs: 1000 }))
+    }
+    this.#waitingBytes += bytes
+    return new Promise((resolve, reject) => {
+      const tag = flowTag(first)
+      let lane = this.#lanes.get(tag)
+      if (!lane) {
+        lane = { tag, units: [], held: false }
+        this.#lanes.set(tag, lane)
+      }
+      lane.units.push({ drafts, bytes, deadline: now() + deadlineMs, resolve, reject })
+      if (!lane.held && lane.units.length === 1) this.#ready.push(lane)
+      this.#schedule()
+    })
+  }
+
+  /** Resolves when nothing waits and nothing is in flight. */
+  async settled(): Promise<void> {
+    if (this.#lanes.size === 0) return
+    await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  /** One turn of the event loop later: what is published in this one goes together. */
+  #schedule(): void {
+    if (this.#scheduled || this.#inFlight >= this.#options.parallel || this.#ready.length === 0) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      while (this.#inFlight < this.#options.parallel && this.#ready.length > 0) this.#start(this.#takeBatch())
+    })
+  }
+
+  #takeBatch(): Map<Lane, Unit[]> {
+    const { batchEvents, batchBytes } = this.#options
+    const batch = new Map<Lane, Unit[]>()
+    let events = 0
+    let bytes = 0
+    let lane = this.#ready[0]
+    while (lane && (events === 0 || (events < batchEvents && bytes < batchBytes))) {
+      const taken: Unit[] = []
+      for (const unit of lane.units) {
+        if (events > 0 && (events + unit.drafts.length > batchEvents || bytes + unit.bytes > batchBytes))
+          break
+        taken.push(unit)
+        events += unit.drafts.length
+        bytes += unit.bytes
+      }
+      if (taken.length === 0) break
+      lane.units = lane.units.slice(taken.length)
+      lane.held = true
+      batch.set(lane, taken)
+      this.#ready.shift()
+      lane = this.#ready[0]
+    }
+    return batch
+  }
+
+  #start(batch: Map<Lane, Unit[]>): void {
+    this.#inFlight += 1
+    this.#store(batch, () => {
+      this.#inFlight -= 1
+      this.#schedule()
+    }).finally(() => {
+      for (const lane of batch.keys()) this.#release(lane)
+      this.#schedule()
+      if (this.#lanes.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
+    })
+  }
+
+  #release(lane: Lane): void {
+    lane.held = false
+    if (lane.units.length > 0) this.#ready.push(lane)
+    else this.#lanes.delete(lane.tag)
+  }
+
+  /**
+   * Stores a batch; never rejects. `leave` gives its place in flight to another batch, once: when it is done,
+   * or when it starts to wait for a flow that somebody else's transaction holds.
+   */
+  async #store(batch: Map<Lane, Unit[]>, leave: () => void): Promise<void> {
+    const units = [...batch.values()].flat()
+    try {
+      const drafts = units.flatMap((unit) => unit.drafts)
+      const outcomes = await this.#appendExactly(drafts, Math.min(...units.map((unit) => unit.deadline)))
+      leave()
+      this.#options.onStored(drafts, outcomes)
+      let from = 0
+      for (const unit of units) {
+        const to = from + unit.drafts.length
+        this.#settle(unit, () => unit.resolve(outcomes.slice(from, to)))
+        from = to
+      }
+    } catch (error) {
+      leave()
+      await this.#storeApart(batch, units, error)
+    }
+  }
+
+  /** After a refusal of a whole batch: its flows one half after the other, so that only the culprit fails. */
+  async #storeApart(batch: Map<Lane, Unit[]>, units: readonly Unit[], error: unknown): Promise<void> {
+    const { code } =
+      error instanceof SpillwayError ? error : new SpillwayError('INTERNAL', String(error), { cause: error })
+    const lanes = [...batch]
+    const noop = () => undefined
+    if (code !== 'STORE_UNAVAILABLE' && lanes.length > 1) {
+      const middle = lanes.length >> 1
+      await Promise.all([
+        this.#store(new Map(lanes.slice(0, middle)), noop),
+        this.#store(new Map(lanes.slice(middle)), noop),
+      ])
+      return
+    }
+    const { now } = this.#options
+    const open = code === 'FLOW_BUSY' ? units.filter((unit) => unit.deadline > now()) : []
+    for (const unit of units) if (!open.includes(unit)) this.#settle(unit, () => unit.reject(error))
+    const [lane] = lanes
+    if (lane && open.length > 0) {
+      await delay(50)
+      await this.#store(new Map([[lane[0], [...open]]]), noop)
+    }
+  }
+
+  #settle(unit: Unit, answer: () => void): void {
+    this.#waitingBytes -= unit.bytes
+    answer()
+  }
+
+  /**
+   * Repeats the same batch under the same token while the store is away: stored once, however often sent. Once
+   * an answer was lost the batch may be stored, so from then on no other error is final but the deadline: sent
+   * apart under other tokens it could be stored twice.
+   */
+  async #appendExactly(drafts: readonly Draft[], deadline: number): Promise<readonly Outcome[]> {
+    const token = randomUUID()
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#log.append(drafts, { token, repeat: attempt > 0 })
+      } catch (error) {
+        if (attempt === 0 && !(error instanceof SpillwayError && error.code === 'STORE_UNAVAILABLE'))
+          throw error
+        const pause = Math.min(500, 20 * 2 ** attempt)
+        if (this.#options.now() + pause > deadline) {
+          const message = 'PostgreSQL did not confirm the events in time: they may be stored or not'
+          throw new SpillwayError('STORE_UNAVAILABLE', message, { cause: error, retryAfterMs: 1000 })
+        }
+        await delay(pause)
+      }
+    }
+  }
+}

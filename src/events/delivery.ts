@@ -1,0 +1,53 @@
+import type { FlowRef } from '../tenant.js'
+import { type Cursor, formatId, type Gap } from './cursor.js'
+import { type FlowEvent, GAP_TYPE, toFlowEvent } from './event.js'
+import type { StoredEvent } from './log.js'
+
+/** What a reader is handed: an event, or word of events that it cannot have. */
+export type Item =
+  | { readonly event: StoredEvent; readonly gap?: undefined; readonly cursor: Cursor }
+  | { readonly gap: Gap; readonly event?: undefined; readonly cursor: Cursor }
+
+/** A contiguous stretch of one flow, handed to many readers; what it is encoded to is kept for all of them. */
+export class Delivery {
+  readonly ref: FlowRef
+  readonly items: readonly Item[]
+  #encoder: unknown
+  #encoded: Buffer | undefined
+
+  constructor(ref: FlowRef, items: readonly Item[]) {
+    this.ref = ref
+    this.items = items
+  }
+
+  /** The reader's cursor behind it. */
+  get cursor(): Cursor {
+    return (this.items.at(-1) as Item).cursor
+  }
+
+  /** `encode(this)`, done once however many readers ask. */
+  encoded(encode: (delivery: Delivery) => Buffer): Buffer {
+    if (this.#encoder !== encode || !this.#encoded) {
+      this.#encoder = encode
+      this.#encoded = encode(this)
+    }
+    return this.#encoded
+  }
+}
+
+export function eventItem(event: StoredEvent): Item {
+  return { event, cursor: event }
+}
+
+/** An item as the library's readers hold it: a gap is an event of type `gap`. */
+export function itemEvent(flow: string, item: Item): FlowEvent {
+  if (item.event) return toFlowEvent(flow, item.event)
+  return {
+    id: formatId(item.cursor.term, item.cursor.seq),
+    flow,
+    type: GAP_TYPE,
+    payload: item.gap,
+    source: 'spillway',
+    timestamp: new Date().toISOString(),
+  }
+}

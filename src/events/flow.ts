@@ -1,0 +1,208 @@
+import { aborted, SpillwayError } from '../errors.js'
+import type { FlowMeta, FlowState, FlowStates } from '../state/states.js'
+import type { FlowRef } from '../tenant.js'
+import type { Appender } from './appender.js'
+import { type Gap, requireCursor, resume } from './cursor.js'
+import { type Item, itemEvent } from './delivery.js'
+import { type FlowEvent, type PublishedEvent, toFlowEvent } from './event.js'
+import type { Live } from './live.js'
+import type { Draft, Durability, EventLog, Page } from './log.js'
+import { type NewEvent, type PublishLimits, toDrafts } from './publishing.js'
+import { streamEvents } from './stream.js'
+
+/** What a flow is made of; one set for all flows of a process. */
+export interface FlowParts {
+  readonly log: EventLog
+  readonly appender: Appender
+  readonly live: Live
+  readonly states: FlowStates
+  readonly limits: PublishLimits
+}
+
+export interface FlowOptions {
+  /** Fixed by the flow's first publish; naming another later is refused. Default `durable`. */
+  readonly durability?: Durability | undefined
+}
+
+export interface PublishOptions {
+  /** Who says it; default `system`. */
+  readonly source?: string | undefined
+  /** Makes a repeat harmless: the same key in the same flow answers the first event. */
+  readonly key?: string | undefined
+  /** Stops the waiting, not the publish: an event that is under way may be stored. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface HistoryOptions {
+  /** Only events after this cursor; `0` is the beginning. */
+  readonly after?: string | undefined
+  /** Only events before this cursor. */
+  readonly before?: string | undefined
+  /** The newest so many, oldest first. */
+  readonly last?: number | undefined
+  /** Events at most, 1 to 1000; default 100. */
+  readonly limit?: number | undefined
+  /** Default `asc`, oldest first. */
+  readonly order?: 'asc' | 'desc' | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface SubscribeOptions {
+  /** Start behind this cursor; `0`: at the beginning. Without it: what happens from now on. */
+  readonly after?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+const MAX_LIMIT = 1000
+
+/** A page of a flow's history as it is stored. */
+export interface HistoryPage extends Page {
+  /** Whether the range holds more in the direction of reading. */
+  readonly more: boolean
+  /** What the cursor's reader can no longer have, and where it goes on. */
+  readonly gap: Extract<Item, { readonly gap: Gap }> | undefined
+}
+
+/** One long-running piece of work of a tenant: its log, its live events, its state. */
+export class Flow {
+  readonly tenant: string
+  readonly name: string
+  readonly #ref: FlowRef
+  readonly #durability: Durability | null
+  readonly #parts: FlowParts
+
+  constructor(ref: FlowRef, durability: Durability | null, parts: FlowParts) {
+    this.tenant = ref.tenant
+    this.name = ref.flow
+    this.#ref = ref
+    this.#durability = durability
+    this.#parts = parts
+  }
+
+  /**
+   * Publishes an event; answers when it is stored.
+   * Errors: `INVALID_NAME`, `RESERVED_TYPE`, `INVALID_JSON`, `PAYLOAD_TOO_LARGE`, `DURABILITY_FIXED`;
+   * temporary: `STORE_UNAVAILABLE`, `OVERLOADED`, `FLOW_BUSY`.
+   */
+  async publish<P = unknown>(
+    type: string,
+    payload?: P,
+    options: PublishOptions = {},
+  ): Promise<PublishedEvent<P>> {
+    const { source, key, signal } = options
+    const [event] = await this.publishMany<P>([{ type, payload: payload as P, source, key }], { signal })
+    return event as PublishedEvent<P>
+  }
+
+  /** Publishes events next to each other, all or none. Errors: as `publish`, and `BATCH_TOO_LARGE`. */
+  async publishMany<P = unknown>(
+    events: readonly NewEvent<P>[],
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<PublishedEvent<P>[]> {
+    const drafts = toDrafts(this.#ref, this.#durability, events, this.#parts.limits)
+    return this.#append(drafts, options.signal) as Promise<PublishedEvent<P>[]>
+  }
+
+  async #append(drafts: readonly Draft[], signal: AbortSignal | undefined): Promise<PublishedEvent[]> {
+    if (signal?.aborted) throw aborted(signal)
+    const outcomes = await abortable(this.#parts.appender.append(drafts), signal)
+    return outcomes.map((outcome) => {
+      if ('error' in outcome) throw outcome.error
+      return { ...toFlowEvent(this.name, outcome.event), durability: outcome.durability }
+    })
+  }
+
+  /** Reads past events, oldest first unless `order` says otherwise. Errors: `INVALID_CURSOR`, `INVALID_ARGUMENT`. */
+  async history(options: HistoryOptions = {}): Promise<FlowEvent[]> {
+    const { last, signal } = options
+    const page = await abortable(
+      this.readPage(last === undefined ? options : { ...options, limit: last, order: 'desc' }),
+      signal,
+    )
+    const events = page.events.map((event) => toFlowEvent(this.name, event))
+    if (last !== undefined) return events.reverse()
+    return page.gap ? [itemEvent(this.name, page.gap), ...events] : events
+  }
+
+  /**
+   * A page of the log as it is stored, for those who serve it on. A cursor (not `0`) behind which events are
+   * missing gets the `gap` with it. Errors: as `history`.
+   */
+  async readPage(options: HistoryOptions): Promise<HistoryPage> {
+    const { limit = 100, order = 'asc' } = options
+    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
+      throw new SpillwayError('INVALID_ARGUMENT', `limit must be a whole number from 1 to ${MAX_LIMIT}`)
+    }
+    if (order !== 'asc' && order !== 'desc')
+      throw new SpillwayError('INVALID_ARGUMENT', 'order must be asc or desc')
+    const after = requireCursor(options.after ?? '0')
+    const before = options.before === undefined ? Number.MAX_SAFE_INTEGER : requireCursor(options.before).seq
+    const page = await this.#parts.log.read(this.#ref, { order, limit, after: after.seq, before })
+    const placed = resume(page.position, after)
+    if (!placed.gap || after.seq === 0)
+      return { ...page, more: hasMore(page, order, after.seq, before), gap: undefined }
+    const cursor = { term: page.position.term, seq: placed.after }
+    const rest =
+      placed.after === after.seq
+        ? page
+        : await this.#parts.log.read(this.#ref, { order, limit, after: placed.after, before })
+    return {
+      ...rest,
+      more: hasMore(rest, order, placed.after, before),
+      gap: { gap: { flow: this.name, ...placed.gap }, cursor },
+    }
+  }
+
+  /**
+   * Events after the cursor, then live ones, without end: each once, in order. Events that are no more are named
+   * by one of type `gap` whose payload is a `Gap`. Errors: `INVALID_CURSOR`, `ABORTED`, `CLOSED`.
+   */
+  subscribe(options: SubscribeOptions = {}): AsyncGenerator<FlowEvent, void> {
+    const { after, signal } = options
+    const start = after === undefined ? 'now' : requireCursor(after)
+    return streamEvents(this.#parts.live.feed(this.#ref), start, signal)
+  }
+
+  /** Replaces the flow's state. Errors: `INVALID_ARGUMENT`, `PAYLOAD_TOO_LARGE`. */
+  async setState(state: FlowState, options: { readonly signal?: AbortSignal } = {}): Promise<FlowMeta> {
+    return abortable(this.#parts.states.set(this.#ref, state), options.signal)
+  }
+
+  /** The flow's state; `null` if none was set. */
+  async state(options: { readonly signal?: AbortSignal } = {}): Promise<FlowState | null> {
+    return abortable(this.#parts.states.get(this.#ref), options.signal)
+  }
+
+  /** Removes the flow's state; its events stay. */
+  async clearState(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    return abortable(this.#parts.states.clear(this.#ref), options.signal)
+  }
+
+  /** Status, phase and progress; `null` if no state was set. */
+  async meta(options: { readonly signal?: AbortSignal } = {}): Promise<FlowMeta | null> {
+    return abortable(this.#parts.states.meta(this.#ref), options.signal)
+  }
+}
+
+/** Whether the range holds events beyond the page; seqs have no holes, so counting tells. */
+function hasMore(page: Page, order: 'asc' | 'desc', after: number, before: number): boolean {
+  const last = page.events.at(-1)
+  if (!last) return false
+  const { head, floor } = page.position
+  return order === 'asc' ? last.seq < Math.min(head, before - 1) : last.seq > Math.max(floor, after) + 1
+}
+
+async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work
+  if (signal.aborted) throw aborted(signal)
+  let stop: () => void = () => undefined
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(aborted(signal))
+    signal.addEventListener('abort', stop)
+  })
+  try {
+    return await Promise.race([work, stopped])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}

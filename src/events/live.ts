@@ -1,0 +1,141 @@
+import type { FlowRef } from '../tenant.js'
+import { flowTag } from '../tenant.js'
+import { Feed } from './feed.js'
+import type { EventLog, StoredEvent } from './log.js'
+
+/** Events fetched of one flow at a look. */
+const FETCH_LIMIT = 500
+/** How long a feed without readers is kept: reconnecting readers find it warm. */
+const LINGER_MS = 10_000
+
+export interface LiveOptions {
+  /** ms between looks at all watched flows while hints arrive. */
+  readonly backstopMs: number
+}
+
+/**
+ * Live delivery in this process: one feed a watched flow. What makes a feed look again is only ever a hint (a
+ * local commit, a notice, the backstop); what it delivers comes contiguous from commits or from the log.
+ */
+export class Live {
+  readonly log: EventLog
+  readonly #options: LiveOptions
+  readonly #feeds = new Map<string, Feed>()
+  readonly #stale = new Set<Feed>()
+  #looking = false
+  #hearing = true
+  #backstop: NodeJS.Timeout | undefined
+  #failures = 0
+  #closed = false
+
+  constructor(log: EventLog, options: LiveOptions) {
+    this.log = log
+    this.#options = options
+  }
+
+  /** The feed of a flow, made if there is none. */
+  feed(ref: FlowRef): Feed {
+    const tag = flowTag(ref)
+    let feed = this.#feeds.get(tag)
+    if (!feed) {
+      feed = new Feed(ref, {
+        log: this.log,
+        onStale: (stale) => this.#look(stale),
+        onEmpty: (empty) => this.#drop(tag, empty),
+      })
+      this.#feeds.set(tag, feed)
+      this.#look(feed)
+      this.#arm()
+    }
+    return feed
+  }
+
+  /** Events that this process has just committed, in commit order. */
+  committed(ref: FlowRef, events: readonly StoredEvent[]): void {
+    this.#feeds.get(flowTag(ref))?.offer(events)
+  }
+
+  /** Something was written to these flows, somewhere. `all`: to some flow. */
+  hinted(tags: Iterable<string> | 'all'): void {
+    if (tags === 'all') for (const feed of this.#feeds.values()) this.#look(feed)
+    else
+      for (const tag of tags) {
+        const feed = this.#feeds.get(tag)
+        if (feed) this.#look(feed)
+      }
+  }
+
+  /** Whether hints arrive; without them the backstop goes four times as often. */
+  hearing(works: boolean): void {
+    this.#hearing = works
+    clearTimeout(this.#backstop)
+    this.#backstop = undefined
+    this.#arm()
+    this.hinted('all')
+  }
+
+  /** Tags of the flows watched in this process, as far as they pass. */
+  tags(passes: (tag: string) => boolean): string[] {
+    return [...this.#feeds.keys()].filter(passes)
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#backstop)
+    for (const feed of this.#feeds.values()) feed.close()
+    this.#feeds.clear()
+  }
+
+  #arm(): void {
+    if (this.#closed || this.#backstop || this.#feeds.size === 0) return
+    const { backstopMs } = this.#options
+    this.#backstop = setTimeout(
+      () => {
+        this.#backstop = undefined
+        this.hinted('all')
+        this.#arm()
+      },
+      this.#hearing ? backstopMs : backstopMs / 4,
+    )
+    this.#backstop.unref()
+  }
+
+  #drop(tag: string, feed: Feed): void {
+    setTimeout(() => {
+      if (!feed.empty || this.#feeds.get(tag) !== feed) return
+      this.#feeds.delete(tag)
+      feed.close()
+    }, LINGER_MS).unref()
+  }
+
+  /** One query at a time for all feeds that have become stale meanwhile. */
+  #look(feed: Feed): void {
+    this.#stale.add(feed)
+    if (this.#looking || this.#closed) return
+    this.#looking = true
+    setImmediate(() => this.#lookNow())
+  }
+
+  async #lookNow(): Promise<void> {
+    const feeds = [...this.#stale]
+    this.#stale.clear()
+    try {
+      const looks = feeds.map((feed) => ({ ...feed.ref, after: feed.seq ?? Number.MAX_SAFE_INTEGER }))
+      const found = await this.log.readSince(looks, FETCH_LIMIT)
+      this.#failures = 0
+      found.forEach(({ position, events }, i) => {
+        feeds[i]?.found(position, events, looks[i]?.after ?? 0)
+      })
+      this.#lookAgain(0)
+    } catch {
+      // The store is away: readers keep what they have, and the feeds look again until it answers.
+      for (const feed of feeds) if (!feed.closed) this.#stale.add(feed)
+      this.#lookAgain(Math.min(1000, 50 * 2 ** this.#failures++))
+    }
+  }
+
+  #lookAgain(afterMs: number): void {
+    if (this.#closed || this.#stale.size === 0) this.#looking = false
+    else setTimeout(() => this.#lookNow(), afterMs).unref()
+  }
+}

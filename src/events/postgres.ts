@@ -1,0 +1,262 @@
+import { SpillwayError } from '../errors.js'
+import type { Database } from '../postgres/client.js'
+import { sqlState } from '../postgres/errors.js'
+import type { FlowRef } from '../tenant.js'
+import { groupDrafts } from './grouping.js'
+import type {
+  Batch,
+  Draft,
+  Durability,
+  EventLog,
+  Outcome,
+  Page,
+  Position,
+  Range,
+  Retention,
+  Since,
+  StoredEvent,
+} from './log.js'
+
+/** What spillway.append answers; its migration describes it. */
+interface Answer {
+  readonly at: number
+  readonly flows: readonly (readonly [term: number, first: number, durability: Durability])[]
+  readonly odd?: Readonly<Record<string, Odd>>
+}
+
+type Odd =
+  | { readonly refused: Durability }
+  | { readonly seq: number }
+  | (StoredEvent & { readonly term: number })
+
+interface PositionRow {
+  readonly place: number
+  readonly term: number
+  readonly term_from: number
+  readonly head: number
+  readonly floor: number
+}
+
+interface EventRow extends PositionRow {
+  readonly seq: number | null
+  readonly event_term: number
+  readonly type: string
+  readonly source: string
+  readonly payload: string
+  readonly at: number
+}
+
+/** Rows of one trim at most: a longer one would hold its locks for long. */
+const TRIM_ROWS = 5000
+/** Payload bytes of one read, unless a single event is larger. */
+const PAGE_BYTES = 4 * 1024 * 1024
+/** Far beyond the longest time that a publish is repeated. */
+const RECEIPTS_KEPT = '10 minutes'
+
+export class PostgresLog implements EventLog {
+  readonly #db: Database
+
+  constructor(db: Database) {
+    this.#db = db
+  }
+
+  async append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
+    const { distinct, placeOf } = collapse(drafts)
+    const { flows, counts, wanted, flowAt, rank } = groupDrafts(distinct)
+    const rows = await this.#query<{ answer: Answer }>(
+      'SELECT spillway.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS answer',
+      [
+        batch.token,
+        batch.repeat,
+        flows.map((ref) => ref.tenant),
+        flows.map((ref) => ref.flow),
+        counts,
+        wanted,
+        flowAt,
+        rank,
+        distinct.map((draft) => draft.type),
+        distinct.map((draft) => draft.source),
+        distinct.map((draft) => draft.key),
+        distinct.map((draft) => draft.durability),
+        distinct.map((draft) => draft.payload),
+      ],
+    )
+    const answer = rows[0]?.answer
+    if (!answer) throw new SpillwayError('INTERNAL', 'spillway.append returned no row')
+    const outcomes = distinct.map((draft, i) =>
+      outcomeOf(draft, answer, i, flowAt[i] as number, rank[i] as number),
+    )
+    return placeOf.map((place, i) => {
+      const outcome = outcomes[place] as Outcome
+      return 'event' in outcome && distinct[place] !== drafts[i] ? { ...outcome, repeated: true } : outcome
+    })
+  }
+
+  async #query<R extends object>(text: string, values: readonly unknown[]): Promise<R[]> {
+    try {
+      return await this.#db.query<R>(text, values)
+    } catch (error) {
+      // The batch's receipt is there already: its first try has just committed. The next repeat reads it.
+      if (sqlState(error) !== '23505') throw error
+      throw new SpillwayError('STORE_UNAVAILABLE', 'The first try of this batch was still committing', {
+        cause: error,
+      })
+    }
+  }
+
+  async read(ref: FlowRef, range: Range): Promise<Page> {
+    const { after = 0, before = Number.MAX_SAFE_INTEGER, order, limit } = range
+    const direction = order === 'asc' ? 'ASC' : 'DESC'
+    const rows = await this.#db.scoped([ref.tenant], (tx) =>
+      tx.query<EventRow>(
+        `SELECT ${POSITION}, ${EVENT} FROM spillway.log_life l
+         LEFT JOIN spillway.flows f ON f.tenant = $1 AND f.flow = $2
+         LEFT JOIN LATERAL (SELECT x.*, ${runningBytes(direction)} FROM (
+           SELECT * FROM spillway.events x
+           WHERE x.flow_id = f.id AND x.tenant = $1 AND x.seq > $3 AND x.seq < $4
+           ORDER BY x.seq ${direction} LIMIT $5
+         ) x) e ON e.bytes <= ${PAGE_BYTES} OR e.place = 1
+         ORDER BY e.seq ${direction}`,
+        [ref.tenant, ref.flow, after, before, limit],
+      ),
+    )
+    return { position: positionOf(rows[0]), events: eventsOf(rows) }
+  }
+
+  async readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]> {
+    if (flows.length === 0) return []
+    const rows = await this.#db.scoped([...new Set(flows.map((since) => since.tenant))], (tx) =>
+      tx.query<EventRow>(
+        `SELECT i.place, ${POSITION}, ${EVENT}
+         FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS i (tenant, flow, after, place)
+         CROSS JOIN spillway.log_life l
+         LEFT JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow
+         LEFT JOIN LATERAL (SELECT x.*, ${runningBytes('ASC')} FROM (
+           SELECT * FROM spillway.events x
+           WHERE x.flow_id = f.id AND x.tenant = i.tenant AND x.seq > i.after AND f.head > i.after
+           ORDER BY x.seq LIMIT $4
+         ) x) e ON e.bytes <= ${PAGE_BYTES} OR e.place = 1
+         ORDER BY i.place, e.seq`,
+        [
+          flows.map((since) => since.tenant),
+          flows.map((since) => since.flow),
+          flows.map((since) => since.after),
+          limit,
+        ],
+      ),
+    )
+    const byPlace: EventRow[][] = flows.map(() => [])
+    for (const row of rows) byPlace[row.place - 1]?.push(row)
+    return byPlace.map((group) => ({ position: positionOf(group[0]), events: eventsOf(group) }))
+  }
+
+  async trim(ref: FlowRef, retention: Retention): Promise<number> {
+    return this.#db.scoped([ref.tenant], async (tx) => {
+      // The range is found without a lock on the head, so that publishing goes on beside the deletion.
+      const deleted = await tx.query<{ last: number }>(
+        `DELETE FROM spillway.events x USING (
+           SELECT f.id, f.floor, greatest(f.head - $3::bigint, coalesce((
+             SELECT max(o.seq) FROM (
+               SELECT seq, at FROM spillway.events WHERE flow_id = f.id AND seq > f.floor ORDER BY seq LIMIT ${TRIM_ROWS}
+             ) o WHERE o.at < clock_timestamp() - $4 * interval '1 millisecond'), 0)) AS last
+           FROM spillway.flows f WHERE f.tenant = $1 AND f.flow = $2
+         ) t
+         WHERE x.flow_id = t.id AND x.seq > t.floor AND x.seq <= least(t.last, t.floor + ${TRIM_ROWS})
+         RETURNING x.seq AS last`,
+        [ref.tenant, ref.flow, retention.maxEvents, retention.maxAgeMs],
+      )
+      const last = deleted.reduce((max, row) => Math.max(max, row.last), 0)
+      await tx.query(
+        `UPDATE spillway.flows f SET floor = greatest(f.floor, $3), oldest_at = (
+           SELECT x.at FROM spillway.events x WHERE x.flow_id = f.id ORDER BY x.seq LIMIT 1)
+         WHERE f.tenant = $1 AND f.flow = $2`,
+        [ref.tenant, ref.flow, last],
+      )
+      return deleted.length
+    })
+  }
+
+  async trimOldest(retention: Retention, flows: number): Promise<number> {
+    const due = await this.#db.scoped('all', (tx) =>
+      tx.query<FlowRef>(
+        `SELECT tenant, flow FROM spillway.flows
+         WHERE oldest_at < clock_timestamp() - $1 * interval '1 millisecond' ORDER BY oldest_at LIMIT $2`,
+        [retention.maxAgeMs, flows],
+      ),
+    )
+    let trimmed = 0
+    for (const ref of due) trimmed += await this.trim(ref, retention)
+    await this.#db.query(
+      `DELETE FROM spillway.receipts WHERE at < clock_timestamp() - interval '${RECEIPTS_KEPT}'`,
+    )
+    return trimmed
+  }
+}
+
+/** The bytes of a page up to each event, and its place: a page ends by size as well as by count. */
+function runningBytes(direction: 'ASC' | 'DESC'): string {
+  const order = `OVER (ORDER BY x.seq ${direction} ROWS UNBOUNDED PRECEDING)`
+  return `sum(octet_length(x.payload)) ${order} AS bytes, row_number() ${order.replace(' ROWS UNBOUNDED PRECEDING', '')} AS place`
+}
+
+const POSITION =
+  'coalesce(f.term, l.term) AS term, coalesce(f.term_from, 1) AS term_from, coalesce(f.head, 0) AS head, coalesce(f.floor, 0) AS floor'
+const EVENT =
+  'e.seq, e.term AS event_term, e.type, e.source, e.payload, extract(epoch FROM e.at)::float8 * 1000 AS at'
+
+function positionOf(row: PositionRow | undefined): Position {
+  if (!row) throw new SpillwayError('INTERNAL', 'spillway.log_life has no row')
+  return { term: row.term, termFrom: Number(row.term_from), head: Number(row.head), floor: Number(row.floor) }
+}
+
+function eventsOf(rows: readonly EventRow[]): StoredEvent[] {
+  return rows.flatMap((row) =>
+    row.seq === null
+      ? []
+      : [
+          {
+            term: row.event_term,
+            seq: Number(row.seq),
+            type: row.type,
+            source: row.source,
+            payload: row.payload,
+            at: Math.round(row.at),
+          },
+        ],
+  )
+}
+
+/** Two drafts with one key in one flow are one event: the later one stands for the first. */
+function collapse(drafts: readonly Draft[]): { distinct: Draft[]; placeOf: number[] } {
+  const distinct: Draft[] = []
+  const seen = new Map<string, number>()
+  const placeOf = drafts.map((draft) => {
+    if (draft.key === null) return distinct.push(draft) - 1
+    const name = JSON.stringify([draft.tenant, draft.flow, draft.key])
+    const first = seen.get(name)
+    if (first !== undefined) return first
+    seen.set(name, distinct.length)
+    return distinct.push(draft) - 1
+  })
+  return { distinct, placeOf }
+}
+
+function outcomeOf(draft: Draft, answer: Answer, index: number, flowAt: number, rank: number): Outcome {
+  const flow = answer.flows[flowAt - 1]
+  if (!flow) throw new SpillwayError('INTERNAL', 'spillway.append answered for fewer flows than it was asked')
+  const [term, first, durability] = flow
+  const { type, source, payload } = draft
+  const odd = answer.odd?.[index + 1]
+  if (!odd)
+    return {
+      event: { term, seq: first + rank - 1, type, source, payload, at: answer.at },
+      repeated: false,
+      durability,
+    }
+  if ('refused' in odd) {
+    const message = `The flow's first publish made it ${odd.refused}: it cannot be published to as ${draft.durability}`
+    return { error: new SpillwayError('DURABILITY_FIXED', message) }
+  }
+  if ('term' in odd) return { event: odd, repeated: true, durability }
+  return { event: { term, seq: odd.seq, type, source, payload, at: answer.at }, repeated: false, durability }
+}

@@ -1,0 +1,148 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { SpillwayError } from '../errors.js'
+import { type Cursor, resume } from './cursor.js'
+import { Delivery, eventItem, type Item } from './delivery.js'
+import type { Feed, LiveReader } from './feed.js'
+import type { StoredEvent } from './log.js'
+
+/** Events read from the log at a time. */
+const PAGE = 500
+
+/** Who a subscription delivers to. */
+export interface Sink {
+  /** The reader's cursor at the start, once, before anything else. */
+  opened(cursor: Cursor): void
+  /** Takes a stretch; answers whether it wants more now. After `false` nothing comes until `resume()`. */
+  deliver(delivery: Delivery): boolean
+  /** A read failed and will be tried again; the subscription stays. */
+  delayed?(error: SpillwayError): void
+}
+
+/** Where a reader starts: behind a cursor, or with what happens from now on. `invalid`: a cursor nobody issued. */
+export type Start = Cursor | 'now' | 'invalid'
+
+/**
+ * One reader of one flow: history from its cursor on, then live, each event once and in order. It joins the
+ * feed only when it has everything that the feed has handed out, and both happen in one turn of the event
+ * loop, so nothing can fall between. A reader that is full falls back to reading the log when it resumes.
+ */
+export class Subscription implements LiveReader {
+  readonly #feed: Feed
+  readonly #sink: Sink
+  readonly #closed = new AbortController()
+  #cursor: Cursor | undefined
+  #state: 'reading' | 'live' | 'full' | 'closed' = 'reading'
+
+  constructor(feed: Feed, start: Start, sink: Sink) {
+    this.#feed = feed
+    this.#sink = sink
+    feed.hold()
+    void this.#begin(start)
+  }
+
+  /** How far the reader has come; undefined before `opened`. */
+  get cursor(): Cursor | undefined {
+    return this.#cursor
+  }
+
+  advance(delivery: Delivery): void {
+    if (this.#state === 'live') this.#hand(delivery)
+  }
+
+  /** The sink wants more after it had answered `false`. */
+  resume(): void {
+    if (this.#state !== 'full') return
+    this.#state = 'reading'
+    void this.#read()
+  }
+
+  close(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#closed.abort()
+    this.#feed.leave(this)
+    this.#feed.release()
+  }
+
+  async #begin(start: Start): Promise<void> {
+    while (this.#feed.place === undefined && !this.#over) await this.#feed.looked(this.#closed.signal)
+    const place = this.#feed.place
+    if (!place || this.#over) return
+    if (start === 'now') return this.#open(place, [])
+    if (start !== 'invalid') return this.#open(start.seq === 0 ? { term: place.term, seq: 0 } : start, [])
+    // Nobody can say what such a reader has: it is told so and gets everything.
+    const cursor = { term: place.term, seq: 0 }
+    this.#open(cursor, [
+      { gap: { flow: this.#feed.ref.flow, from: '0', to: '0', reason: 'unknown' }, cursor },
+    ])
+  }
+
+  #open(cursor: Cursor, items: readonly Item[]): void {
+    this.#cursor = cursor
+    this.#sink.opened(cursor)
+    if (items.length > 0) this.#hand(new Delivery(this.#feed.ref, items))
+    if (!this.#over && this.#state === 'reading') void this.#read()
+  }
+
+  /** Reads from recent events and the log until it has caught up with the feed, then joins it. */
+  async #read(): Promise<void> {
+    for (let failures = 0; this.#state === 'reading'; ) {
+      const cursor = this.#cursor as Cursor
+      const place = this.#feed.place
+      if (place && place.seq === cursor.seq && (place.term === cursor.term || cursor.seq === 0)) {
+        this.#state = 'live'
+        this.#feed.join(this)
+        return
+      }
+      const recent = this.#feed.since(cursor)
+      if (recent && recent.length > 0) {
+        this.#hand(new Delivery(this.#feed.ref, recent.map(eventItem)))
+        continue
+      }
+      try {
+        const page = await this.#feed.page(cursor.seq, PAGE)
+        failures = 0
+        if (this.#over) return
+        const { gap, after } = resume(page.position, cursor)
+        const items: Item[] = gap
+          ? [{ gap: { flow: this.#feed.ref.flow, ...gap }, cursor: { term: page.position.term, seq: after } }]
+          : []
+        items.push(...contiguous(page.events, after).map(eventItem))
+        if (items.length > 0) this.#hand(new Delivery(this.#feed.ref, items))
+        // The log has no more: then it is the feed that is behind, or of another term.
+        else await this.#waitForFeed(page.position.term, after)
+      } catch (error) {
+        this.#sink.delayed?.(error as SpillwayError)
+        await this.#pause(Math.min(1000, 50 * 2 ** failures++))
+      }
+    }
+  }
+
+  async #waitForFeed(term: number, seq: number): Promise<void> {
+    this.#cursor = { term, seq }
+    const { place } = this.#feed
+    if (!place || place.seq !== seq || place.term !== term) await this.#feed.looked(this.#closed.signal)
+  }
+
+  #hand(delivery: Delivery): void {
+    this.#cursor = delivery.cursor
+    const wantsMore = this.#sink.deliver(delivery)
+    if (wantsMore || this.#over) return
+    if (this.#state === 'live') this.#feed.leave(this)
+    this.#state = 'full'
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: this.#closed.signal }).catch(() => undefined)
+  }
+
+  get #over(): boolean {
+    return this.#state === 'closed' || this.#feed.closed
+  }
+}
+
+/** The leading events that follow on `after` without a hole. */
+function contiguous(events: readonly StoredEvent[], after: number): readonly StoredEvent[] {
+  const end = events.findIndex((event, i) => event.seq !== after + 1 + i)
+  return end < 0 ? events : events.slice(0, end)
+}

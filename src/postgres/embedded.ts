@@ -1,0 +1,101 @@
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { PGlite, type Transaction } from '@electric-sql/pglite'
+import { SpillwayError } from '../errors.js'
+import {
+  type Database,
+  type Ear,
+  type Queryable,
+  type Row,
+  type Scope,
+  type Script,
+  scopePrelude,
+} from './client.js'
+import { type DirectoryLock, lockDirectory } from './directory-lock.js'
+import { translate } from './errors.js'
+
+/** PGlite in this process, its files under `<dataDir>/postgres`, held against a second process. */
+export class EmbeddedDatabase implements Database {
+  readonly kind = 'embedded'
+  readonly parallel = 1
+  readonly #pglite: PGlite
+  readonly #lock: DirectoryLock
+
+  private constructor(pglite: PGlite, lock: DirectoryLock) {
+    this.#pglite = pglite
+    this.#lock = lock
+  }
+
+  /** Opens or creates the database. Errors: `DATA_DIR_IN_USE`, `STORE_UNAVAILABLE`. */
+  static async open(dataDir: string, onProgress?: (step: string) => void): Promise<EmbeddedDatabase> {
+    await mkdir(dataDir, { recursive: true })
+    const lock = await lockDirectory(dataDir)
+    try {
+      const files = join(dataDir, 'postgres')
+      onProgress?.(
+        existsSync(join(files, 'PG_VERSION'))
+          ? 'opening the embedded database'
+          : 'creating the embedded database (some seconds, once)',
+      )
+      // Without -F, which would turn fsync off.
+      const startParams = PGlite.defaultStartParams.filter((param) => param !== '-F')
+      const pglite = await PGlite.create({ dataDir: files, startParams })
+      return new EmbeddedDatabase(pglite, lock)
+    } catch (error) {
+      await lock.release()
+      throw new SpillwayError(
+        'STORE_UNAVAILABLE',
+        `The embedded database in ${dataDir} does not open: ${String(error)}`,
+        { cause: error },
+      )
+    }
+  }
+
+  async query<R extends object = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
+    try {
+      return (await this.#pglite.query<R>(text, [...values])).rows
+    } catch (error) {
+      throw translate(error)
+    }
+  }
+
+  async scoped<T>(scope: Scope, run: (tx: Queryable) => Promise<T>): Promise<T> {
+    return this.#inTransaction(async (tx) => {
+      await tx.exec(scopePrelude(scope))
+      return run(queryable(tx))
+    })
+  }
+
+  async transaction<T>(run: (tx: Script) => Promise<T>): Promise<T> {
+    return this.#inTransaction((tx) =>
+      run({ ...queryable(tx), script: async (text) => void (await tx.exec(text)) }),
+    )
+  }
+
+  async #inTransaction<T>(run: (tx: Transaction) => Promise<T>): Promise<T> {
+    try {
+      return await this.#pglite.transaction(run)
+    } catch (error) {
+      throw translate(error)
+    }
+  }
+
+  async listen(channel: string, ear: Ear): Promise<() => Promise<void>> {
+    const stop = await this.#pglite.listen(channel, (payload) => ear.heard(payload))
+    ear.hearing(true)
+    return () => stop()
+  }
+
+  async close(): Promise<void> {
+    await this.#pglite.close()
+    await this.#lock.release()
+  }
+}
+
+function queryable(tx: Transaction): Queryable {
+  return {
+    query: async <R extends object>(text: string, values: readonly unknown[] = []) =>
+      (await tx.query<R>(text, [...values])).rows,
+  }
+}

@@ -1,0 +1,268 @@
+-- Flows and their events: the log of record.
+-- The application role has no login: statements of ours take it for one transaction, so that row-level
+-- security holds even where the connecting user is a superuser or owns the tables.
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'spillway_app') THEN
+    CREATE ROLE spillway_app NOLOGIN NOSUPERUSER NOBYPASSRLS;
+  END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+  NULL; -- roles are of the whole server: a migration of another database made it at the same moment
+END $$;
+DO $$
+BEGIN
+  IF NOT pg_has_role(current_user, 'spillway_app', 'MEMBER') THEN
+    EXECUTE format('GRANT spillway_app TO %I', current_user);
+  END IF;
+END $$;
+GRANT USAGE ON SCHEMA spillway TO spillway_app;
+
+-- The tenants whose rows this transaction may touch.
+CREATE FUNCTION spillway.tenants() RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT coalesce(nullif(current_setting('spillway.tenants', true), '')::text[], '{}') $$;
+
+-- True for system work that crosses tenants (retention, start-up).
+CREATE FUNCTION spillway.all_tenants() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT coalesce(current_setting('spillway.scope', true), '') = 'all' $$;
+
+-- Makes a table a tenant table. The sub-selects are evaluated once a statement, not once a row.
+CREATE FUNCTION spillway.protect(tenant_table regclass) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', tenant_table);
+  EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', tenant_table);
+  EXECUTE format(
+    'CREATE POLICY tenant ON %s USING (tenant = ANY ((SELECT spillway.tenants())::text[]) OR (SELECT spillway.all_tenants()))',
+    tenant_table);
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO spillway_app', tenant_table);
+END $$;
+
+-- The log's own life: grows by one when the database was restored from a backup, so that events numbered
+-- again after the restored end are told from those that were lost.
+CREATE TABLE spillway.log_life (
+  one boolean PRIMARY KEY DEFAULT true CHECK (one),
+  term integer NOT NULL CHECK (term > 0)
+);
+INSERT INTO spillway.log_life (term) VALUES (1);
+GRANT SELECT ON spillway.log_life TO spillway_app;
+
+-- One row a flow. No index holds a column that a publish changes, so its update stays in its page (HOT).
+CREATE TABLE spillway.flows (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  tenant text COLLATE "C" NOT NULL,
+  flow text COLLATE "C" NOT NULL,
+  durability text COLLATE "C" NOT NULL CHECK (durability IN ('durable', 'fast')),
+  term integer NOT NULL,
+  term_from bigint NOT NULL DEFAULT 1,
+  head bigint NOT NULL,
+  floor bigint NOT NULL DEFAULT 0,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  last_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- When the oldest kept event was taken; null when none is kept.
+  oldest_at timestamptz,
+  UNIQUE (tenant, flow)
+) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05);
+CREATE INDEX flows_oldest ON spillway.flows (oldest_at) WHERE oldest_at IS NOT NULL;
+SELECT spillway.protect('spillway.flows');
+
+CREATE TABLE spillway.events (
+  flow_id bigint NOT NULL,
+  seq bigint NOT NULL,
+  term integer NOT NULL,
+  tenant text COLLATE "C" NOT NULL,
+  type text COLLATE "C" NOT NULL,
+  source text COLLATE "C" NOT NULL,
+  key text COLLATE "C",
+  at timestamptz NOT NULL,
+  -- JSON text, kept byte for byte: json and jsonb would parse it again, jsonb would change it.
+  payload text NOT NULL,
+  PRIMARY KEY (flow_id, seq)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1,
+        autovacuum_vacuum_cost_delay = 1);
+CREATE UNIQUE INDEX events_key ON spillway.events (flow_id, key) WHERE key IS NOT NULL;
+SELECT spillway.protect('spillway.events');
+
+-- What a batch stored, under the batch's token: a repeat after a lost answer reads it here.
+CREATE TABLE spillway.receipts (
+  token uuid PRIMARY KEY,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- As spillway.append answered.
+  outcomes jsonb NOT NULL
+);
+CREATE INDEX receipts_at ON spillway.receipts (at);
+GRANT SELECT, INSERT, UPDATE, DELETE ON spillway.receipts TO spillway_app;
+
+-- Numbers and stores a batch of events of any tenants: the one way into spillway.events.
+--
+-- The caller groups: tenants/flows/counts/wanted are one element a flow, in ascending (tenant, flow) order;
+-- flow_at (place in those, from 1), rank (1, 2 … within its flow) and the rest are one element an event.
+-- Returns {"at": ms, "flows": [[term, first seq, durability] …], "odd": {event's place: refusal or first event}}.
+-- Event i gets seq = first seq of its flow + rank - 1, unless "odd" says otherwise; then every event of the
+-- batch is told there.
+CREATE FUNCTION spillway.append(
+  token uuid, is_repeat boolean,
+  tenants text[], flows text[], counts integer[], wanted text[],
+  flow_at integer[], rank integer[], types text[], sources text[], keys text[], asked text[], payloads text[]
+) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET spillway.tenants = '' SET spillway.scope = ''
+AS $$
+DECLARE
+  now_ms timestamptz;
+  ids bigint[]; firsts bigint[]; terms integer[]; durabilities text[];
+  is_odd boolean;
+  answer jsonb;
+BEGIN
+  PERFORM set_config('spillway.tenants', tenants::text, true);
+  IF token IS NOT NULL THEN
+    IF is_repeat THEN
+      SELECT r.outcomes INTO answer FROM spillway.receipts r WHERE r.token = append.token;
+      IF FOUND THEN RETURN answer; END IF;
+    END IF;
+    -- A publish that waits for somebody's open transaction would hold up the whole batch.
+    PERFORM set_config('lock_timeout', '250ms', true);
+  END IF;
+  IF current_setting('synchronous_commit') = 'off' THEN
+    PERFORM set_config('synchronous_commit', 'on', true);
+  END IF;
+
+  -- The heads, locked in the order of their names whoever asks: no two batches can wait for each other.
+  WITH head AS (
+    INSERT INTO spillway.flows AS f (tenant, flow, durability, term, head, oldest_at)
+    SELECT i.tenant, i.flow, coalesce(i.durability, 'durable'), l.term, i.n, clock_timestamp()
+    FROM unnest(tenants, flows, counts, wanted) WITH ORDINALITY AS i (tenant, flow, n, durability, place),
+      spillway.log_life l
+    ORDER BY i.place
+    ON CONFLICT (tenant, flow) DO UPDATE SET
+      head = f.head + excluded.head,
+      term = excluded.term,
+      term_from = CASE WHEN f.term = excluded.term THEN f.term_from ELSE f.head + 1 END,
+      last_at = excluded.last_at,
+      oldest_at = coalesce(f.oldest_at, excluded.oldest_at)
+    RETURNING f.id, f.tenant, f.flow, f.term, f.head, f.durability
+  )
+  SELECT array_agg(h.id ORDER BY h.tenant, h.flow), array_agg(h.head ORDER BY h.tenant, h.flow),
+    array_agg(h.term ORDER BY h.tenant, h.flow), array_agg(h.durability ORDER BY h.tenant, h.flow)
+  INTO ids, firsts, terms, durabilities
+  FROM head h;
+  SELECT array_agg(h - n + 1 ORDER BY place) INTO firsts
+  FROM unnest(firsts, counts) WITH ORDINALITY AS u (h, n, place);
+  now_ms := date_trunc('milliseconds', clock_timestamp());
+
+  SELECT bool_or(e.asked IS NOT NULL AND e.asked <> durabilities[e.f] OR e.key IS NOT NULL AND EXISTS (
+      SELECT FROM spillway.events x WHERE x.flow_id = ids[e.f] AND x.key = e.key))
+  INTO is_odd
+  FROM unnest(flow_at, asked, keys) AS e (f, asked, key)
+  WHERE e.asked IS NOT NULL OR e.key IS NOT NULL;
+
+  IF is_odd THEN
+    answer := spillway.append_odd(
+      now_ms, tenants, ids, firsts, counts, terms, durabilities, flow_at, types, sources, keys, asked, payloads);
+  ELSE
+    INSERT INTO spillway.events (flow_id, seq, term, tenant, type, source, key, at, payload)
+    SELECT ids[e.f], firsts[e.f] + e.r - 1, terms[e.f], tenants[e.f], e.type, e.source, e.key, now_ms, e.payload
+    FROM unnest(flow_at, rank, types, sources, keys, payloads) AS e (f, r, type, source, key, payload);
+    answer := jsonb_build_object(
+      'at', extract(epoch FROM now_ms) * 1000,
+      'flows', (SELECT jsonb_agg(jsonb_build_array(u.term, u.first, u.durability) ORDER BY u.place)
+                FROM unnest(terms, firsts, durabilities) WITH ORDINALITY AS u (term, first, durability, place)));
+  END IF;
+  IF token IS NOT NULL THEN
+    -- If the first try is still committing, this waits for it and fails; the next repeat reads its receipt.
+    INSERT INTO spillway.receipts (token, outcomes) VALUES (append.token, answer);
+  END IF;
+  RETURN answer;
+END $$;
+
+-- The rest of an append in which some events repeat a key or ask for another durability: numbers the others
+-- and gives back the numbers that append took too many.
+CREATE FUNCTION spillway.append_odd(
+  now_ms timestamptz, tenants text[], ids bigint[], firsts bigint[], counts integer[], terms integer[],
+  durabilities text[], flow_at integer[], types text[], sources text[], keys text[], asked text[], payloads text[]
+) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  answer jsonb;
+BEGIN
+  WITH draft AS MATERIALIZED (
+    SELECT e.*, x.seq AS first_seq, x.term AS first_term, x.type AS first_type, x.source AS first_source,
+      x.payload AS first_payload, x.at AS first_at,
+      e.asked IS NOT NULL AND e.asked <> durabilities[e.f] AS refused
+    FROM unnest(flow_at, types, sources, keys, asked, payloads) WITH ORDINALITY
+      AS e (f, type, source, key, asked, payload, place)
+    LEFT JOIN spillway.events x ON x.flow_id = ids[e.f] AND x.key = e.key
+  ), fresh AS MATERIALIZED (
+    SELECT d.*, firsts[d.f] - 1 + row_number() OVER (PARTITION BY d.f ORDER BY d.place) AS seq
+    FROM draft d WHERE NOT d.refused AND d.first_seq IS NULL
+  ), stored AS (
+    INSERT INTO spillway.events (flow_id, seq, term, tenant, type, source, key, at, payload)
+    SELECT ids[n.f], n.seq, terms[n.f], tenants[n.f], n.type, n.source, n.key, now_ms, n.payload FROM fresh n
+  )
+  SELECT jsonb_build_object(
+    'at', extract(epoch FROM now_ms) * 1000,
+    'flows', (SELECT jsonb_agg(jsonb_build_array(u.term, u.first, u.durability) ORDER BY u.place)
+              FROM unnest(terms, firsts, durabilities) WITH ORDINALITY AS u (term, first, durability, place)),
+    'odd', (SELECT jsonb_object_agg(d.place, CASE
+      WHEN d.refused THEN jsonb_build_object('refused', durabilities[d.f])
+      WHEN d.first_seq IS NOT NULL THEN jsonb_build_object(
+        'seq', d.first_seq, 'term', d.first_term, 'type', d.first_type, 'source', d.first_source,
+        'payload', d.first_payload, 'at', extract(epoch FROM d.first_at) * 1000)
+      ELSE jsonb_build_object('seq', n.seq) END)
+      FROM draft d LEFT JOIN fresh n ON n.place = d.place))
+  INTO answer;
+
+  UPDATE spillway.flows f SET head = w.last
+  FROM (
+    SELECT ids[c.place] AS id,
+      firsts[c.place] - 1 + (SELECT count(*) FROM jsonb_each(answer -> 'odd') o
+        WHERE flow_at[o.key::integer] = c.place AND o.value ? 'seq' AND NOT o.value ? 'term') AS last
+    FROM unnest(counts) WITH ORDINALITY AS c (n, place)
+  ) w
+  WHERE f.id = w.id AND f.head <> w.last;
+  RETURN answer;
+END $$;
+
+-- Publishes within the caller's own transaction: the event is there if and only if that commits. Holds the
+-- flow's head until then, so other publishes to this flow wait. Readers see it at their next look (the
+-- backstop), or at once with announce => true, which takes PostgreSQL's global NOTIFY lock at commit.
+CREATE FUNCTION spillway.publish(
+  tenant text, flow text, type text, payload json DEFAULT '{}',
+  source text DEFAULT 'system', key text DEFAULT NULL, announce boolean DEFAULT false
+) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  answer jsonb;
+  odd jsonb;
+BEGIN
+  IF length(coalesce(tenant, '')) = 0 OR octet_length(tenant) > 128 OR tenant ~ '[\u0000-\u001f\u007f-\u009f\u2028\u2029]' OR tenant IN ('.', '..') THEN
+    RAISE EXCEPTION 'INVALID_NAME: tenant must be 1 to 128 bytes without control characters' USING ERRCODE = '22023';
+  ELSIF length(coalesce(flow, '')) = 0 OR octet_length(flow) > 256 OR flow ~ '[\u0000-\u001f\u007f-\u009f\u2028\u2029]' OR flow IN ('.', '..') THEN
+    RAISE EXCEPTION 'INVALID_NAME: flow must be 1 to 256 bytes without control characters' USING ERRCODE = '22023';
+  ELSIF length(coalesce(type, '')) = 0 OR octet_length(type) > 128 OR type ~ '[\u0000-\u001f\u007f-\u009f\u2028\u2029]' THEN
+    RAISE EXCEPTION 'INVALID_NAME: type must be 1 to 128 bytes without control characters' USING ERRCODE = '22023';
+  ELSIF type = 'gap' OR starts_with(type, 'spillway.') THEN
+    RAISE EXCEPTION 'RESERVED_TYPE: the type % is reserved', type USING ERRCODE = '22023';
+  ELSIF length(coalesce(source, '')) = 0 OR octet_length(source) > 256 OR source ~ '[\u0000-\u001f\u007f-\u009f\u2028\u2029]' THEN
+    RAISE EXCEPTION 'INVALID_NAME: source must be 1 to 256 bytes without control characters' USING ERRCODE = '22023';
+  ELSIF key IS NOT NULL AND (length(key) = 0 OR octet_length(key) > 256) THEN
+    RAISE EXCEPTION 'INVALID_NAME: key must be 1 to 256 bytes' USING ERRCODE = '22023';
+  ELSIF payload IS NULL OR octet_length(payload::text) > 262144 THEN
+    RAISE EXCEPTION 'PAYLOAD_TOO_LARGE: payload must be JSON of at most 262144 bytes' USING ERRCODE = '22023';
+  END IF;
+  answer := spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[1], ARRAY[NULL::text], ARRAY[1], ARRAY[1],
+    ARRAY[type], ARRAY[source], ARRAY[key], ARRAY[NULL::text], ARRAY[payload::text]);
+  IF announce THEN PERFORM pg_notify('spillway', '*'); END IF;
+  odd := answer #> '{odd,1}';
+  RETURN coalesce(odd ->> 'term', answer #>> '{flows,0,0}') || '-' || coalesce(odd ->> 'seq', answer #>> '{flows,0,1}');
+END $$;
+
+GRANT CREATE ON SCHEMA spillway TO spillway_app;
+ALTER FUNCTION spillway.append(uuid, boolean, text[], text[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[]) OWNER TO spillway_app;
+ALTER FUNCTION spillway.append_odd(timestamptz, text[], bigint[], bigint[], integer[], integer[], text[], integer[], text[], text[], text[], text[], text[]) OWNER TO spillway_app;
+ALTER FUNCTION spillway.publish(text, text, text, json, text, text, boolean) OWNER TO spillway_app;
+REVOKE CREATE ON SCHEMA spillway FROM spillway_app;
+REVOKE ALL ON FUNCTION spillway.append(uuid, boolean, text[], text[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION spillway.append_odd(timestamptz, text[], bigint[], bigint[], integer[], integer[], text[], integer[], text[], text[], text[], text[], text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION spillway.publish(text, text, text, json, text, text, boolean) FROM PUBLIC;

@@ -1,0 +1,113 @@
+import type { Database } from '../postgres/client.js'
+import type { FlowRef } from '../tenant.js'
+import {
+  checkFlowQuery,
+  type FlowMeta,
+  type FlowQuery,
+  type FlowState,
+  type FlowStates,
+  type FlowStatus,
+  type FlowSummary,
+  toStateRecord,
+} from './states.js'
+
+interface MetaRow {
+  readonly status: FlowStatus
+  readonly phase: string | null
+  readonly progress: number | null
+  readonly updated_at: Date
+}
+
+interface SummaryRow extends MetaRow {
+  readonly flow: string
+  readonly engagement: string | null
+  readonly created_at: Date
+  readonly durability: 'durable' | 'fast' | null
+  readonly last_event_id: string | null
+}
+
+export class PostgresStates implements FlowStates {
+  readonly #db: Database
+
+  constructor(db: Database) {
+    this.#db = db
+  }
+
+  async set(ref: FlowRef, state: FlowState): Promise<FlowMeta> {
+    const { text, status, phase, progress, engagement } = toStateRecord(state)
+    const rows = await this.#db.scoped([ref.tenant], (tx) =>
+      tx.query<MetaRow>(
+        `INSERT INTO spillway.flow_states AS s (tenant, flow, state, status, phase, progress, engagement)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (tenant, flow) DO UPDATE SET state = excluded.state, status = excluded.status,
+           phase = excluded.phase, progress = excluded.progress, engagement = excluded.engagement,
+           updated_at = clock_timestamp()
+         RETURNING status, phase, progress, updated_at`,
+        [ref.tenant, ref.flow, text, status, phase, progress, engagement],
+      ),
+    )
+    return toMeta(rows[0] as MetaRow)
+  }
+
+  async get(ref: FlowRef): Promise<FlowState | null> {
+    const [row] = await this.#db.scoped([ref.tenant], (tx) =>
+      tx.query<{ state: string | null }>(
+        'SELECT state FROM spillway.flow_states WHERE tenant = $1 AND flow = $2',
+        [ref.tenant, ref.flow],
+      ),
+    )
+    return row?.state == null ? null : (JSON.parse(row.state) as FlowState)
+  }
+
+  async clear(ref: FlowRef): Promise<void> {
+    await this.#db.scoped([ref.tenant], (tx) =>
+      tx.query(
+        `UPDATE spillway.flow_states SET state = NULL, status = 'pending', phase = NULL, progress = NULL,
+           engagement = NULL, updated_at = clock_timestamp()
+         WHERE tenant = $1 AND flow = $2`,
+        [ref.tenant, ref.flow],
+      ),
+    )
+  }
+
+  async meta(ref: FlowRef): Promise<FlowMeta | null> {
+    const [row] = await this.#db.scoped([ref.tenant], (tx) =>
+      tx.query<MetaRow>(
+        `SELECT status, phase, progress, updated_at FROM spillway.flow_states
+         WHERE tenant = $1 AND flow = $2 AND state IS NOT NULL`,
+        [ref.tenant, ref.flow],
+      ),
+    )
+    return row ? toMeta(row) : null
+  }
+
+  async list(tenant: string, query: FlowQuery): Promise<FlowSummary[]> {
+    const { engagement, status, limit } = checkFlowQuery(query)
+    const rows = await this.#db.scoped([tenant], (tx) =>
+      tx.query<SummaryRow>(
+        `SELECT s.flow, s.status, s.phase, s.progress, s.engagement, s.created_at, s.updated_at,
+           f.durability, f.term || '-' || f.head AS last_event_id
+         FROM (
+           SELECT * FROM spillway.flow_states
+           WHERE tenant = $1 AND ($2::text IS NULL OR engagement = $2) AND ($3::text IS NULL OR status = $3)
+           ORDER BY updated_at DESC LIMIT $4
+         ) s
+         LEFT JOIN spillway.flows f ON f.tenant = s.tenant AND f.flow = s.flow
+         ORDER BY s.updated_at DESC`,
+        [tenant, engagement, status, limit],
+      ),
+    )
+    return rows.map((row) => ({
+      flow: row.flow,
+      ...toMeta(row),
+      engagement: row.engagement,
+      durability: row.durability,
+      last_event_id: row.last_event_id,
+      created_at: row.created_at.toISOString(),
+    }))
+  }
+}
+
+function toMeta({ status, phase, progress, updated_at }: MetaRow): FlowMeta {
+  return { status, phase, progress, updated_at: updated_at.toISOString() }
+}
