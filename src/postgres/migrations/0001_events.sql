@@ -104,7 +104,7 @@ CREATE FUNCTION spillway.append(
   flow_at integer[], rank integer[], types text[], sources text[], keys text[], asked text[], payloads text[]
 ) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET spillway.tenants = '' SET spillway.scope = ''
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   now_ms timestamptz;
@@ -233,6 +233,8 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  -- Not a SET of the function: only superusers may store one with a name like this.
+  outer_tenants text := coalesce(current_setting('spillway.tenants', true), '');
   answer jsonb;
   odd jsonb;
 BEGIN
@@ -253,6 +255,7 @@ BEGIN
   END IF;
   answer := spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[1], ARRAY[NULL::text], ARRAY[1], ARRAY[1],
     ARRAY[type], ARRAY[source], ARRAY[key], ARRAY[NULL::text], ARRAY[payload::text]);
+  PERFORM set_config('spillway.tenants', outer_tenants, true);
   IF announce THEN PERFORM pg_notify('spillway', '*'); END IF;
   odd := answer #> '{odd,1}';
   RETURN coalesce(odd ->> 'term', answer #>> '{flows,0,0}') || '-' || coalesce(odd ->> 'seq', answer #>> '{flows,0,1}');
