@@ -186,7 +186,7 @@ export const OPTIONS = {
     kind: 'integer',
     unit: 'bytes',
     fallback: '262144',
-    min: 1024,
+    min: 65_536,
     max: 67_108_864,
     says: 'Unsent bytes at which a slow reader gets nothing more until it has read.',
   },

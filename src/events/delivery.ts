@@ -12,8 +12,7 @@ export type Item =
 export class Delivery {
   readonly ref: FlowRef
   readonly items: readonly Item[]
-  #encoder: unknown
-  #encoded: Buffer | undefined
+  readonly #made = new Map<(delivery: Delivery) => unknown, unknown>()
 
   constructor(ref: FlowRef, items: readonly Item[]) {
     this.ref = ref
@@ -25,13 +24,10 @@ export class Delivery {
     return (this.items.at(-1) as Item).cursor
   }
 
-  /** `encode(this)`, done once however many readers ask. */
-  encoded(encode: (delivery: Delivery) => Buffer): Buffer {
-    if (this.#encoder !== encode || !this.#encoded) {
-      this.#encoder = encode
-      this.#encoded = encode(this)
-    }
-    return this.#encoded
+  /** `make(this)`, done once however many readers ask. */
+  once<T>(make: (delivery: Delivery) => T): T {
+    if (!this.#made.has(make)) this.#made.set(make, make(this))
+    return this.#made.get(make) as T
   }
 }
 

@@ -19,7 +19,10 @@ export function groupDrafts(drafts: readonly Draft[]): Grouped {
   const groups: Group[] = []
   const groupOf = drafts.map((draft) => {
     let flows = byTenant.get(draft.tenant)
-    if (!flows) byTenant.set(draft.tenant, (flows = new Map()))
+    if (!flows) {
+      flows = new Map()
+      byTenant.set(draft.tenant, flows)
+    }
     let group = flows.get(draft.flow)
     if (!group) {
       group = { tenant: draft.tenant, flow: draft.flow, place: 0, count: 0, wanted: null }

@@ -65,9 +65,8 @@ export class Hints {
   }
 
   #heard(payload: string): void {
-    if (payload === '*') return this.#live.hinted('all')
-    const marks = new Set(payload.split(' '))
-    this.#live.hinted(this.#live.tags((tag) => marks.has(mark(tag))))
+    const touched = new Set(payload.split(' '))
+    this.#live.hinted(payload === '*' ? 'all' : this.#live.tags((tag) => touched.has(mark(tag))))
   }
 }
 

@@ -1,0 +1,159 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Cursor } from '../events/cursor.js'
+import { parseCursor } from '../events/cursor.js'
+import type { CursorBases } from '../events/cursor-bases.js'
+import type { Delivery } from '../events/delivery.js'
+import type { Live } from '../events/live.js'
+import {
+  applyMoves,
+  type CursorBase,
+  cursorMark,
+  formatMultiCursor,
+  hasRoom,
+  parseMultiCursor,
+} from '../events/multi-cursor.js'
+import { type Start, Subscription } from '../events/subscription.js'
+import type { Connection } from './connection.js'
+import { bodies, idFrame } from './sse.js'
+
+export interface MultiReaderOptions {
+  readonly live: Live
+  readonly bases: CursorBases
+  readonly connection: Connection
+  readonly tenant: string
+  /** Without repeats. */
+  readonly flows: readonly string[]
+}
+
+/** One stream over several flows: a subscription each, and one cursor that tells how far all of them are. */
+export class MultiReader {
+  readonly #options: MultiReaderOptions
+  readonly #flows: readonly string[]
+  readonly #mark: Buffer
+  readonly #places: Cursor[] = []
+  readonly #abort = new AbortController()
+  /** Deliveries that wait for a cursor base; each subscription has one here at most. */
+  #held: { readonly index: number; readonly delivery: Delivery }[] = []
+  #subscriptions: Subscription[] = []
+  #base: CursorBase | undefined
+  #opened = 0
+  #ready = false
+
+  constructor(options: MultiReaderOptions) {
+    this.#options = options
+    // In one order, so that a cursor does not depend on the order in which the flows were named.
+    this.#flows = [...options.flows].sort()
+    this.#mark = cursorMark(options.tenant, this.#flows)
+  }
+
+  async start(cursor: string | undefined): Promise<void> {
+    const starts = await this.#starts(cursor)
+    if (this.#abort.signal.aborted) return
+    this.#subscriptions = this.#flows.map((flow, index) => {
+      const feed = this.#options.live.feed({ tenant: this.#options.tenant, flow })
+      return new Subscription(feed, starts[index] ?? 'now', {
+        opened: (place) => this.#placed(index, place),
+        deliver: (delivery) => this.#deliver(index, delivery),
+      })
+    })
+  }
+
+  close(): void {
+    this.#abort.abort()
+    for (const subscription of this.#subscriptions) subscription.close()
+  }
+
+  async #starts(cursor: string | undefined): Promise<readonly Start[]> {
+    const all = (start: Start) => this.#flows.map(() => start)
+    if (cursor === undefined) return all('now')
+    const beginning = parseCursor(cursor)
+    if (beginning?.seq === 0) return all(beginning)
+    const parsed = parseMultiCursor(cursor, this.#mark, this.#flows.length)
+    if (!parsed) return all('invalid')
+    if ('places' in parsed) return parsed.places
+    const places = await this.#patiently(() => this.#options.bases.load(this.#options.tenant, parsed.base))
+    return places && places.length === this.#flows.length ? applyMoves(places, parsed.moved) : all('invalid')
+  }
+
+  #placed(index: number, place: Cursor): void {
+    this.#places[index] = place
+    this.#opened += 1
+    if (this.#opened === this.#flows.length) void this.#begin()
+  }
+
+  async #begin(): Promise<void> {
+    const cursor = this.#cursor()
+    if (cursor === undefined || !hasRoom(cursor)) await this.#rebase()
+    if (this.#abort.signal.aborted) return
+    this.#options.connection.write(idFrame(this.#cursor() as string))
+    this.#release()
+  }
+
+  #deliver(index: number, delivery: Delivery): boolean {
+    if (!this.#ready) {
+      this.#held.push({ index, delivery })
+      return false
+    }
+    return this.#write(index, delivery)
+  }
+
+  #write(index: number, delivery: Delivery): boolean {
+    const texts = delivery.once(bodies)
+    let frames = ''
+    let cursor = ''
+    for (const [i, item] of delivery.items.entries()) {
+      this.#places[index] = item.cursor
+      cursor = this.#cursor() as string
+      frames += `id: ${cursor}\n${texts[i]}`
+    }
+    const { connection } = this.#options
+    const more = connection.write(frames)
+    if (!hasRoom(cursor)) {
+      this.#ready = false
+      void this.#rebase().then(() => this.#release())
+      return false
+    }
+    if (!more && connection.open) connection.onDrain(() => this.#resumeAll())
+    return more
+  }
+
+  /** Hands out what was held, then goes on. Stops again where the cursor runs out of room. */
+  #release(): void {
+    if (this.#abort.signal.aborted) return
+    this.#ready = true
+    while (this.#ready) {
+      const next = this.#held.shift()
+      if (!next) break
+      this.#write(next.index, next.delivery)
+    }
+    if (this.#ready && this.#options.connection.roomy) this.#resumeAll()
+  }
+
+  #resumeAll(): void {
+    for (const subscription of this.#subscriptions) subscription.resume()
+  }
+
+  #cursor(): string | undefined {
+    return formatMultiCursor(this.#mark, this.#places, this.#base)
+  }
+
+  async #rebase(): Promise<void> {
+    const places = [...this.#places]
+    this.#base = await this.#patiently(() => this.#options.bases.store(this.#options.tenant, places))
+  }
+
+  /** Tries until the store answers: the stream waits, open. */
+  async #patiently<T>(work: () => Promise<T>): Promise<T | undefined> {
+    for (let attempt = 0; !this.#abort.signal.aborted; attempt++) {
+      try {
+        return await work()
+      } catch {
+        // Any failure of the store is a reason to wait: the reader's place is safe in its own cursor.
+        await delay(Math.min(1000, 50 * 2 ** attempt), undefined, { signal: this.#abort.signal }).catch(
+          () => undefined,
+        )
+      }
+    }
+    return undefined
+  }
+}
