@@ -6,7 +6,7 @@ import { type Gap, requireCursor, resume } from './cursor.js'
 import { type Item, itemEvent } from './delivery.js'
 import { type FlowEvent, type PublishedEvent, toFlowEvent } from './event.js'
 import type { Live } from './live.js'
-import type { Draft, Durability, EventLog, Page } from './log.js'
+import type { Durability, EventLog, Outcome, Page } from './log.js'
 import { type NewEvent, type PublishLimits, toDrafts } from './publishing.js'
 import { streamEvents } from './stream.js'
 
@@ -63,6 +63,9 @@ export interface HistoryPage extends Page {
   readonly gap: Extract<Item, { readonly gap: Gap }> | undefined
 }
 
+/** An event that was appended. */
+export type Stored = Extract<Outcome, { readonly event: unknown }>
+
 /** One long-running piece of work of a tenant: its log, its live events, its state. */
 export class Flow {
   readonly tenant: string
@@ -99,16 +102,24 @@ export class Flow {
     events: readonly NewEvent<P>[],
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<PublishedEvent<P>[]> {
-    const drafts = toDrafts(this.#ref, this.#durability, events, this.#parts.limits)
-    return this.#append(drafts, options.signal) as Promise<PublishedEvent<P>[]>
+    const stored = await this.append(events, options)
+    return stored.map(({ event, durability }) => ({
+      ...toFlowEvent(this.name, event),
+      durability,
+    })) as PublishedEvent<P>[]
   }
 
-  async #append(drafts: readonly Draft[], signal: AbortSignal | undefined): Promise<PublishedEvent[]> {
+  /** As `publishMany`, answered as it is stored, for those who serve it on. */
+  async append(
+    events: readonly NewEvent[],
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Stored[]> {
+    const drafts = toDrafts(this.#ref, this.#durability, events, this.#parts.limits)
     if (signal?.aborted) throw aborted(signal)
     const outcomes = await abortable(this.#parts.appender.append(drafts), signal)
     return outcomes.map((outcome) => {
       if ('error' in outcome) throw outcome.error
-      return { ...toFlowEvent(this.name, outcome.event), durability: outcome.durability }
+      return outcome
     })
   }
 

@@ -15,6 +15,15 @@ export interface NewEvent<Payload = unknown> {
   readonly key?: string | undefined
 }
 
+/** A payload that is JSON text already: well-formed, on one line, stored as it is. */
+export class JsonText {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
 export interface PublishLimits {
   readonly maxPayloadBytes: number
   readonly maxBatchEvents: number
@@ -68,6 +77,7 @@ function toDraft(
 
 function payloadText(payload: unknown): string {
   if (payload === undefined) return '{}'
+  if (payload instanceof JsonText) return payload.text
   let text: string | undefined
   try {
     text = JSON.stringify(payload)
