@@ -1,0 +1,180 @@
+import { type Frame, openStream, type SseReader } from '../support/sse.js'
+import type { GapSighting, Reading, Run, Sighting } from './checker.js'
+
+/** Addresses that are in service now; the chaos takes them away and brings others. */
+export interface Addresses {
+  /** One of them, or undefined while there is none. */
+  pick(): string | undefined
+  /** Resolves when there is one. */
+  some(): Promise<void>
+}
+
+/**
+ * Publishers and readers that use a service as real ones do: they repeat what was not answered, under the same
+ * key, wherever somebody answers, and resume from their last id. Everything is written down for the checker.
+ */
+export class World {
+  readonly #addresses: Addresses
+  readonly #flows: readonly string[]
+  readonly #attempted = new Map<string, Set<string>>()
+  readonly #acknowledged = new Map<string, Sighting[]>()
+  readonly #readings: { reading: Reading; done: Promise<void>; stop: (head: number) => void }[] = []
+  readonly #publishers: Promise<void>[] = []
+  #publishing = true
+  #acks = 0
+  #waiting: { acks: number; resolve: () => void }[] = []
+
+  constructor(addresses: Addresses, flows: readonly string[]) {
+    this.#addresses = addresses
+    this.#flows = flows
+    for (const flow of flows) {
+      this.#attempted.set(flow, new Set())
+      this.#acknowledged.set(flow, [])
+    }
+  }
+
+  get acks(): number {
+    return this.#acks
+  }
+
+  /** Resolves when that many more events were acknowledged. */
+  acknowledged(more: number): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push({ acks: this.#acks + more, resolve }))
+  }
+
+  /** Starts a publisher of one flow: an event, its answer, the next event. */
+  publish(name: string, flow: string): void {
+    this.#publishers.push(this.#publisher(name, flow))
+  }
+
+  /** Starts a reader of one flow from its beginning. */
+  read(reader: string, flow: string): void {
+    const seen: (Sighting | GapSighting)[] = []
+    let wanted = Number.POSITIVE_INFINITY
+    let current: SseReader | undefined
+    let reached = 0
+    const full = () => reached >= wanted
+    const take = (frame: Frame) => {
+      const item = sightingOf(frame)
+      seen.push(item)
+      reached = Math.max(reached, seqOf('gap' in item ? item.gap.to : item.id))
+      if (full()) current?.close()
+    }
+    const run = async () => {
+      let last = ''
+      while (!full()) {
+        const base = this.#addresses.pick()
+        if (base === undefined) {
+          await this.#addresses.some()
+          continue
+        }
+        // The frames of this connection alone move the cursor, as in a browser.
+        const url = `${base}/v1/flows/${flow}/stream?after=0`
+        const opened = await openStream(url, { lastEventId: last, onFrame: take }).catch(() => undefined)
+        if (!opened) {
+          await breathe()
+          continue
+        }
+        current = opened
+        if (full()) opened.close()
+        await opened.closed
+        last = opened.lastEventId
+      }
+    }
+    this.#readings.push({
+      reading: { reader, flow, after: '0', seen },
+      done: run(),
+      stop: (head) => {
+        wanted = head
+        if (full()) current?.close()
+      },
+    })
+  }
+
+  /** Ends the publishers, lets every reader reach the log's end, and returns what happened. */
+  async finish(): Promise<Run> {
+    this.#publishing = false
+    await Promise.all(this.#publishers)
+    const history = new Map<string, Sighting[]>()
+    for (const flow of this.#flows) history.set(flow, await this.#history(flow))
+    for (const { reading, stop } of this.#readings) stop(seqOf(history.get(reading.flow)?.at(-1)?.id ?? '0'))
+    await Promise.all(this.#readings.map(({ done }) => done))
+    return {
+      attempted: this.#attempted,
+      acknowledged: this.#acknowledged,
+      history,
+      readings: this.#readings.map(({ reading }) => reading),
+    }
+  }
+
+  async #publisher(name: string, flow: string): Promise<void> {
+    for (let n = 0; this.#publishing; n++) {
+      const key = `${name}:${n}`
+      this.#attempted.get(flow)?.add(key)
+      const id = await this.#publishOnce(flow, key)
+      this.#acknowledged.get(flow)?.push({ id, key })
+      this.#acks += 1
+      const due = this.#waiting.filter(({ acks }) => acks <= this.#acks)
+      this.#waiting = this.#waiting.filter(({ acks }) => acks > this.#acks)
+      for (const { resolve } of due) resolve()
+    }
+  }
+
+  /** Repeats until somebody answers; the key makes the repeats one event. */
+  async #publishOnce(flow: string, key: string): Promise<string> {
+    const body = JSON.stringify({ type: 'step', payload: { key }, source: 'chaos', key })
+    for (;;) {
+      const { status, text } = await this.#ask(`/v1/flows/${flow}/events`, { method: 'POST', body })
+      if (status === 201) return (JSON.parse(text) as { id: string }).id
+      if (status !== 0 && status !== 503) throw new Error(`publish was answered ${status}: ${text}`)
+      await breathe()
+    }
+  }
+
+  async #history(flow: string): Promise<Sighting[]> {
+    const events: Sighting[] = []
+    for (;;) {
+      const after = events.at(-1)?.id ?? '0'
+      const { status, text } = await this.#ask(`/v1/flows/${flow}/events?after=${after}&limit=500`, {})
+      if (status === 0 || status === 503) {
+        await breathe()
+        continue
+      }
+      if (status !== 200) throw new Error(`history was answered ${status}: ${text}`)
+      const page: { events: { id: string; payload: { key: string } }[] } = JSON.parse(text)
+      if (page.events.length === 0) return events
+      events.push(...page.events.map(({ id, payload }) => ({ id, key: payload.key })))
+    }
+  }
+
+  /** Status 0: no whole answer came. */
+  async #ask(path: string, init: RequestInit): Promise<{ status: number; text: string }> {
+    const base = this.#addresses.pick()
+    if (base === undefined) {
+      await this.#addresses.some()
+      return { status: 0, text: '' }
+    }
+    try {
+      const headers = { 'content-type': 'application/json' }
+      const answer = await fetch(`${base}${path}`, { headers, signal: AbortSignal.timeout(15_000), ...init })
+      return { status: answer.status, text: await answer.text() }
+    } catch {
+      return { status: 0, text: '' }
+    }
+  }
+}
+
+function sightingOf({ id, event, data }: Frame): Sighting | GapSighting {
+  const read = JSON.parse(data)
+  if (event === 'gap') return { gap: { from: read.from, to: read.to } }
+  return { id: id ?? '', key: read.payload.key }
+}
+
+function seqOf(id: string): number {
+  return Number(id.slice(id.indexOf('-') + 1))
+}
+
+/** Between two tries, so that a refusal is not met by a flood. */
+function breathe(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 20))
+}
