@@ -1,0 +1,27 @@
+import { number, plural } from '../format.js'
+import type { Discovery } from '../model/discovery.js'
+import { Bars, StackedBar } from './bars.js'
+
+export function TreatmentsCard({ discovery: { treatments, assessed } }: { discovery: Discovery }) {
+  if (treatments.length === 0) return null
+  return (
+    <section class="card" aria-labelledby="treatments">
+      <h2 id="treatments">Suggested treatments</h2>
+      {assessed !== undefined && <p class="quiet">{plural(assessed, 'asset')} assessed</p>}
+      <StackedBar label="Assets by suggested treatment" rows={treatments} />
+    </section>
+  )
+}
+
+export function DependenciesCard({ discovery: { dependencies, kinds, targets } }: { discovery: Discovery }) {
+  if (dependencies === 0) return null
+  return (
+    <section class="card" aria-labelledby="dependencies">
+      <h2 id="dependencies">
+        Dependencies <span class="count">{number(dependencies)}</span>
+      </h2>
+      {kinds.length > 1 && <Bars caption="By kind" of="Kind" rows={kinds} />}
+      <Bars caption="What most others need" of="Asset" rows={targets} verbatim />
+    </section>
+  )
+}

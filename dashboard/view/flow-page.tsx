@@ -1,0 +1,102 @@
+import { useEffect, useRef } from 'preact/hooks'
+import { words } from '../format.js'
+import { useFlow } from '../live/use-flow.js'
+import { type Phase, share } from '../model/phases.js'
+import { DependenciesCard, TreatmentsCard } from './analysis-card.js'
+import { AssetsCard } from './assets-card.js'
+import { ConnectionChip } from './connection-chip.js'
+import { EventLog } from './event-log.js'
+import { ImportCard } from './import-card.js'
+import { MappingEditor } from './mapping-editor.js'
+import { PhaseSteps } from './phase-steps.js'
+import { ProgressBar } from './progress.js'
+import { RejectedRows } from './rejected-rows.js'
+import { ReportLink } from './report-link.js'
+import { StatusChip } from './status-chip.js'
+
+/** One flow, live. */
+export function FlowPage({ flow }: { flow: string }) {
+  const { model, meta, connection } = useFlow(flow)
+  const { discovery, log } = model
+  const title = useRef<HTMLHeadingElement>(null)
+  useEffect(() => title.current?.focus({ preventScroll: true }), [])
+
+  const phases = model.phases.all
+  const status = meta?.status
+  const waiting = status === 'waiting'
+  const over = status === 'completed' || status === 'failed' ? status : undefined
+  const progress = meta?.progress ?? undefined
+  const value = progress === undefined ? overall(phases) : progress / 100
+  return (
+    <>
+      <div class="flow-top">
+        <a class="back" href="#/">
+          ← All flows
+        </a>
+        <h1 ref={title} tabIndex={-1}>
+          {flow}
+        </h1>
+        <output>
+          <StatusChip status={status} />
+        </output>
+        <ConnectionChip status={connection} />
+        <ReportLink url={discovery.report} />
+        <div class="overall">
+          <ProgressBar label="Progress of the flow" value={value} tone={over} />
+          <span class="overall-text">
+            {value === undefined ? '' : `${Math.round(value * 100)} %`}
+            {meta?.phase ? ` · ${words(meta.phase)}` : ''}
+          </span>
+        </div>
+      </div>
+      {discovery.failure !== undefined && status !== 'completed' && (
+        <p class="banner banner-failed" role="alert">
+          {discovery.failure}
+        </p>
+      )}
+      {waiting && discovery.proposal && !discovery.confirmed && <CallToAction />}
+      <PhaseSteps phases={phases} waiting={waiting} />
+      <div class="board">
+        {discovery.seen && (
+          <div class="pictures">
+            <ImportCard discovery={discovery} phase={phases.find(({ name }) => name === 'data_import')} />
+            <TreatmentsCard discovery={discovery} />
+            <AssetsCard discovery={discovery} />
+            <DependenciesCard discovery={discovery} />
+            <MappingEditor flow={flow} discovery={discovery} waiting={waiting} />
+            <RejectedRows discovery={discovery} />
+          </div>
+        )}
+        <EventLog log={log} />
+      </div>
+    </>
+  )
+}
+
+function CallToAction() {
+  return (
+    <div class="banner banner-waiting" role="status">
+      <p>
+        <strong>This flow waits for you.</strong> Check which column means what. Without an answer it goes on
+        with its own proposal after a while.
+      </p>
+      <button
+        type="button"
+        class="primary"
+        onClick={() => {
+          const heading = document.getElementById('mapping')
+          heading?.scrollIntoView({ block: 'start' })
+          heading?.focus({ preventScroll: true })
+        }}
+      >
+        Check the mapping
+      </button>
+    </div>
+  )
+}
+
+/** Where the flow keeps no progress of its own: each phase counts the same. */
+function overall(phases: readonly Phase[]): number | undefined {
+  if (phases.length === 0) return undefined
+  return phases.reduce((sum, phase) => sum + (share(phase) ?? 0), 0) / phases.length
+}
