@@ -52,8 +52,8 @@ export async function insertOne(run: Run, row: BareRow): Promise<void> {
 }
 
 /**
- * Gathers rows as Spillway does: what arrives while `parallel` statements are in flight goes out together, at
- * most 1,000 rows a statement, one turn of the event loop later.
+ * Gathers rows as Spillway does: what arrives while `parallel` statements are in flight goes out in as many
+ * equal parts as statements are free, at most 1,000 rows each, one turn of the event loop later.
  */
 export class Gatherer {
   readonly #insert: (rows: readonly BareRow[]) => Promise<void>
@@ -79,8 +79,10 @@ export class Gatherer {
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
-      while (this.#inFlight < this.#parallel && this.#waiting.length > 0)
-        void this.#send(this.#waiting.splice(0, 1000))
+      while (this.#inFlight < this.#parallel && this.#waiting.length > 0) {
+        const share = Math.ceil(this.#waiting.length / (this.#parallel - this.#inFlight))
+        void this.#send(this.#waiting.splice(0, Math.min(1000, share)))
+      }
     })
   }
 

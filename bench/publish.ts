@@ -17,7 +17,8 @@ const POOL = 10
 /**
  * 256 callers each publish one event of 300 bytes after the other, to 1,000 flows in turn, and wait for the
  * commit. All contestants write the same columns and indexes through the same driver and pool size; the bare
- * batch gathers its rows in the same way (`Gatherer`), numbers them in the client, and checks nothing.
+ * batch gathers its rows in the same way (`Gatherer`), all that wait in one statement or in two at once, numbers
+ * them in the client, and checks nothing.
  */
 export const publish: Claim = {
   name: 'publish',
@@ -35,16 +36,13 @@ async function onPostgres({ quick }: Options): Promise<void> {
   const pool = new pg.Pool({ connectionString: database.url, max: POOL, pipeline: true })
   const admin = new pg.Pool({ connectionString: database.adminUrl, max: 1 })
   const wide = new pg.Pool({ connectionString: database.url, max: PUBLISHERS })
-  const batches: number[] = []
   try {
     await pool.query(BARE_TABLE)
     const next = numbers()
     const run = (text: string, values: unknown[]) => pool.query(text, values)
     const runWide = (text: string, values: unknown[]) => wide.query(text, values)
-    const gatherer = new Gatherer(POOL, (rows) => {
-      batches.push(rows.length)
-      return insertMany(run, rows)
-    })
+    const oneAtATime = new Gatherer(1, (rows) => insertMany(run, rows))
+    const twoAtATime = new Gatherer(2, (rows) => insertMany(run, rows))
     const timed = (name: string, one: (flow: number, i: number) => Promise<unknown>): Contestant => ({
       name,
       round: async () => {
@@ -60,7 +58,8 @@ async function onPostgres({ quick }: Options): Promise<void> {
           'Spillway',
           (flow, i) => flows[flow]?.publish('progress', payload(i), { source: 'bench' }) ?? Promise.reject(),
         ),
-        timed('bare batch', (flow, i) => gatherer.add(row(flow, next(flow), i))),
+        timed('bare batch, one in flight', (flow, i) => oneAtATime.add(row(flow, next(flow), i))),
+        timed('bare batch, two in flight', (flow, i) => twoAtATime.add(row(flow, next(flow), i))),
         timed(`one INSERT an event, ${POOL} connections`, (flow, i) =>
           insertOne(run, row(flow, next(flow), i)),
         ),
@@ -70,9 +69,8 @@ async function onPostgres({ quick }: Options): Promise<void> {
       ],
       { rounds: quick ? 2 : 5, unit: 'events/s' },
     )
-    const [own = 0, bare = 1, few = 1, many = 1] = medians
-    print(`rows in a bare batch: ${show(batches.reduce((sum, n) => sum + n, 0) / batches.length)} on average`)
-    claim('Spillway / bare batch', own / bare, { atLeast: 0.7 })
+    const [own = 0, one = 1, two = 1, few = 1, many = 1] = medians
+    claim('Spillway / bare batch, the faster of both', own / Math.max(one, two), { atLeast: 0.7 })
     claim('Spillway / one INSERT an event, the faster of both', own / Math.max(few, many), { atLeast: 10 })
     print(`       Spillway / one INSERT an event at ${POOL} connections: ${show(own / few)}`)
   } finally {
