@@ -48,16 +48,17 @@ export interface HistoryOptions {
 
 export interface HistoryPage {
   readonly events: readonly FlowEvent[]
-  /** Cursor of the next page in the same order; null at the end. */
+  /** What was asked for and can no longer be had. */
+  readonly gaps: readonly Gap[]
+  /** Give it as `after` (asc) or `before` (desc) for the next page; null at the end. */
   readonly next: string | null
 }
 
 export interface FlowsOptions {
   readonly engagement?: string
   readonly status?: FlowStatus
-  /** The newest so many. */
+  /** The last active so many, at most 1000; 100 where nobody says. */
   readonly recent?: number
-  readonly limit?: number
   readonly signal?: AbortSignal
 }
 
@@ -77,6 +78,16 @@ export interface Watch<Map extends EventMap> extends SubscribeOptions {
 
 interface Call {
   readonly signal?: AbortSignal
+}
+
+/** A page as the server sends it: a gap stands among the events, as an event of type `gap`. */
+interface Page {
+  readonly events: readonly (FlowEvent | FlowEvent<'gap', Gap>)[]
+  readonly next: string | null
+}
+
+function isGap(event: FlowEvent | FlowEvent<'gap', Gap>): event is FlowEvent<'gap', Gap> {
+  return event.type === 'gap'
 }
 
 /** A typed client of Spillway's HTTP API, for browsers and Node. Errors: `ClientError` from every call. */
@@ -113,8 +124,10 @@ export class SpillwayClient {
     return this.#http.json('POST', path(flow, 'events'), { query: { durability }, body: drafts, signal })
   }
 
-  history(flow: string, { signal, ...query }: HistoryOptions = {}): Promise<HistoryPage> {
-    return this.#http.json('GET', path(flow, 'events'), { query, signal })
+  async history(flow: string, { signal, ...query }: HistoryOptions = {}): Promise<HistoryPage> {
+    const page = await this.#http.json<Page>('GET', path(flow, 'events'), { query, signal })
+    const gaps = page.events.flatMap((event) => (isGap(event) ? [event.payload] : []))
+    return { events: page.events.filter((event) => !isGap(event)), gaps, next: page.next }
   }
 
   /** The flow's state, or null. */
@@ -136,9 +149,9 @@ export class SpillwayClient {
     return orNull(this.#http.json('GET', path(flow, 'meta'), { signal }))
   }
 
-  async flows({ signal, ...query }: FlowsOptions = {}): Promise<FlowSummary[]> {
-    const answer = await this.#http.json<{ flows: FlowSummary[] }>('GET', 'v1/flows', { query, signal })
-    return answer.flows
+  /** Last active first. */
+  flows({ signal, ...query }: FlowsOptions = {}): Promise<FlowSummary[]> {
+    return this.#http.json('GET', 'v1/flows', { query, signal })
   }
 
   /** A short-lived right to open a stream of these flows, to hand to a browser. */

@@ -51,7 +51,7 @@ export type StreamStatus =
 export type FlowStatus = 'pending' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled'
 
 export interface FlowMeta {
-  readonly status: FlowStatus | null
+  readonly status: FlowStatus
   readonly phase: string | null
   /** Per cent. */
   readonly progress: number | null
@@ -60,16 +60,19 @@ export interface FlowMeta {
 
 export interface FlowSummary extends FlowMeta {
   readonly flow: string
-  readonly engagement?: string | null
-  readonly durability?: 'durable' | 'fast'
+  readonly engagement: string | null
+  readonly durability: 'durable' | 'fast' | null
+  /** Null before the first event. */
+  readonly last_event_id: string | null
+  readonly created_at: string
 }
 
 /** A flow's state: any JSON; these four names also feed the flow's summary. */
 export interface FlowState {
   readonly status?: FlowStatus
-  readonly current_phase?: string
+  readonly current_phase?: string | null
   /** Per cent. */
-  readonly progress_percentage?: number
-  readonly engagement?: string
+  readonly progress_percentage?: number | null
+  readonly engagement?: string | null
   readonly [name: string]: unknown
 }

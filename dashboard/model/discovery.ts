@@ -1,8 +1,14 @@
 import type { FlowEvent } from '../../client/index.js'
-import { count, counts, type Fields, fields, list, text, texts } from './read.js'
+import { type Counts, count, counts, type Fields, fields, list, text, texts } from './read.js'
 import { Throughput } from './throughput.js'
 
-export const DISCOVERY_PHASES = ['data_import', 'field_mapping', 'asset_inventory', 'analysis'] as const
+export const DISCOVERY_PHASES = [
+  'data_import',
+  'field_mapping',
+  'asset_inventory',
+  'analysis',
+  'report',
+] as const
 
 const TYPES = new Set([
   'rows_rejected',
@@ -36,10 +42,13 @@ export interface Proposal {
   readonly id: string
   readonly columns: readonly ProposedColumn[]
   readonly attributes: readonly string[]
+  /** Columns of the file that are too many to be shown. */
+  readonly hidden: number
+  /** When the flow goes on without an answer, in ms since the epoch; undefined: it waits as long as it takes. */
+  readonly goesOnAt: number | undefined
 }
 
 export type Mapping = Readonly<Record<string, string | null>>
-type Counts = readonly (readonly [string, number])[]
 
 const MOST_ROWS = 200
 const MOST_NAMES = 5000
@@ -56,12 +65,16 @@ export class Discovery {
   confirmed: Mapping | undefined
   /** A person's correction that the flow has not confirmed yet. */
   corrected = false
+  /** Why the last correction was not taken. */
+  refused: string | undefined
   added = 0
   updated = 0
   assets: number | undefined
   byType: Counts = []
   byEnvironment: Counts = []
   dependencies = 0
+  /** Dependencies that were told one by one: the flow may tell of a part only. */
+  told = 0
   readonly #kinds = new Map<string, number>()
   readonly #targets = new Map<string, number>()
   treatments: Counts = []
@@ -82,22 +95,27 @@ export class Discovery {
     const payload = fields(event.payload)
     if (TYPES.has(event.type) || isPhase(payload.phase)) this.seen = true
     switch (event.type) {
-      case 'phase_progress': {
-        const done = count(payload.done)
-        if (payload.phase === 'data_import' && done !== undefined)
-          this.throughput.add(Date.parse(event.timestamp), done)
+      case 'phase_started':
+      case 'phase_progress':
+      case 'phase_completed':
+        if (payload.phase === 'data_import') this.#measure(event, payload)
         break
-      }
       case 'rows_rejected':
         this.#reject(payload)
         break
       case 'mapping_proposed':
-        this.proposal = proposal(event.id, payload)
+        this.proposal = proposal(event, payload)
         this.confirmed = undefined
         this.corrected = false
+        this.refused = undefined
         break
       case 'mapping_corrected':
         this.corrected = true
+        this.refused = undefined
+        break
+      case 'mapping_refused':
+        this.corrected = false
+        this.refused = text(payload.reason) ?? 'The flow did not take the correction'
         break
       case 'mapping_confirmed':
         this.confirmed = mapping(payload.mapping)
@@ -140,6 +158,14 @@ export class Discovery {
     }
   }
 
+  #measure({ type, timestamp }: FlowEvent, payload: Fields): void {
+    const at = Date.parse(timestamp)
+    if (type === 'phase_started') this.throughput.start(at)
+    else if (type === 'phase_progress') this.throughput.add(at, count(payload.done) ?? 0)
+    else if (count(payload.rows) !== undefined)
+      this.throughput.add(at, (count(payload.rows) ?? 0) + (count(payload.rejected) ?? 0))
+  }
+
   #reject(payload: Fields): void {
     const rows = list(payload.rows)
     this.rejectedTotal = count(payload.total) ?? this.rejectedTotal + rows.length
@@ -155,6 +181,7 @@ export class Discovery {
   }
 
   #edge({ to, kind }: Fields): void {
+    this.told += 1
     tally(this.#kinds, text(kind))
     tally(this.#targets, text(to))
   }
@@ -164,7 +191,7 @@ function isPhase(value: unknown): boolean {
   return DISCOVERY_PHASES.some((phase) => phase === value)
 }
 
-function proposal(id: string, payload: Fields): Proposal {
+function proposal(event: FlowEvent, payload: Fields): Proposal {
   const columns = list(payload.columns).flatMap((item) => {
     const column = fields(item)
     const name = text(column.column)
@@ -180,7 +207,14 @@ function proposal(id: string, payload: Fields): Proposal {
       },
     ]
   })
-  return { id, columns, attributes: texts(payload.attributes) }
+  const patience = count(payload.auto_confirm_ms)
+  return {
+    id: event.id,
+    columns,
+    attributes: texts(payload.attributes),
+    hidden: count(payload.hidden) ?? 0,
+    goesOnAt: patience === undefined ? undefined : Date.parse(event.timestamp) + patience,
+  }
 }
 
 function mapping(value: unknown): Mapping {

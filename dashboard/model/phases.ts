@@ -1,5 +1,5 @@
 import type { FlowEvent } from '../../client/index.js'
-import { count, fields, text } from './read.js'
+import { type Counts, count, counts, fields, text } from './read.js'
 
 export interface Phase {
   readonly name: string
@@ -9,6 +9,8 @@ export interface Phase {
   done: number | undefined
   total: number | undefined
   unit: string | undefined
+  /** What the phase counted, as it ended. */
+  counted: Counts
 }
 
 /** Phases beyond these are not kept: a flow that invents names without end must not fill the page. */
@@ -64,7 +66,10 @@ export class Phases {
       case 'phase_completed':
         phase.state = 'completed'
         phase.endedAt = at
-        if (phase.total !== undefined) phase.done = phase.total
+        phase.counted = counts(payload, 'as written')
+        // The total was a guess from the file's size; what was counted is not.
+        phase.done = phase.counted.find(([name]) => name === phase.unit)?.[1] ?? phase.total ?? phase.done
+        phase.total = phase.done
         break
     }
   }
@@ -80,6 +85,7 @@ export class Phases {
       done: undefined,
       total: undefined,
       unit: undefined,
+      counted: [],
     }
     this.#phases.set(name, phase)
     return phase

@@ -1,6 +1,7 @@
 /** Payloads are whatever their publisher wrote: these take what fits and leave the rest. */
 
 export type Fields = Readonly<Record<string, unknown>>
+export type Counts = readonly (readonly [string, number])[]
 
 export function fields(value: unknown): Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {}
@@ -24,11 +25,10 @@ export function texts(value: unknown): readonly string[] {
 }
 
 /** Names with their counts, greatest first. */
-export function counts(value: unknown): readonly (readonly [string, number])[] {
-  return Object.entries(fields(value))
-    .flatMap(([name, amount]) => {
-      const number = count(amount)
-      return number === undefined ? [] : [[name, number] as const]
-    })
-    .sort((a, b) => b[1] - a[1])
+export function counts(value: unknown, order: 'greatest first' | 'as written' = 'greatest first'): Counts {
+  const found = Object.entries(fields(value)).flatMap(([name, amount]) => {
+    const number = count(amount)
+    return number === undefined ? [] : [[name, number] as const]
+  })
+  return order === 'as written' ? found : found.sort((a, b) => b[1] - a[1])
 }

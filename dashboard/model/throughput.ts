@@ -9,6 +9,11 @@ const MOST = 240
 export class Throughput {
   #samples: Sample[] = []
 
+  /** Nothing was done yet, as of now. */
+  start(at: number): void {
+    if (this.#samples.length === 0) this.add(at, 0)
+  }
+
   add(at: number, done: number): void {
     const last = this.#samples.at(-1)
     // Started anew: what was done counts again from there.

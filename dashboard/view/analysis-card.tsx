@@ -13,13 +13,18 @@ export function TreatmentsCard({ discovery: { treatments, assessed } }: { discov
   )
 }
 
-export function DependenciesCard({ discovery: { dependencies, kinds, targets } }: { discovery: Discovery }) {
+export function DependenciesCard({
+  discovery: { dependencies, told, kinds, targets },
+}: {
+  discovery: Discovery
+}) {
   if (dependencies === 0) return null
   return (
     <section class="card" aria-labelledby="dependencies">
       <h2 id="dependencies">
         Dependencies <span class="count">{number(dependencies)}</span>
       </h2>
+      {told < dependencies && <p class="quiet">Pictured: the {number(told)} that the flow has told of</p>}
       {kinds.length > 1 && <Bars caption="By kind" of="Kind" rows={kinds} />}
       <Bars caption="What most others need" of="Asset" rows={targets} verbatim />
     </section>

@@ -1,9 +1,14 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useMemo } from 'preact/hooks'
 import type { StreamStatus } from '../../client/index.js'
+import { useSecondsUntil } from '../live/use-seconds.js'
 
 /** How the live stream is doing, for eyes and for screen readers. */
 export function ConnectionChip({ status }: { status: StreamStatus }) {
-  const seconds = useCountdown(status)
+  const end = useMemo(
+    () => (status.state === 'waiting' ? Date.now() + status.retryInMs : undefined),
+    [status],
+  )
+  const seconds = useSecondsUntil(end)
   switch (status.state) {
     case 'open':
       return <Chip tone="live" text="Live" />
@@ -28,17 +33,4 @@ function Chip({ tone, text, detail }: { tone: string; text: string; detail?: str
       {detail !== undefined && <span aria-hidden="true">{detail}</span>}
     </span>
   )
-}
-
-function useCountdown(status: StreamStatus): number {
-  const [left, setLeft] = useState(0)
-  useEffect(() => {
-    if (status.state !== 'waiting') return
-    const end = Date.now() + status.retryInMs
-    const count = () => setLeft(Math.max(0, Math.ceil((end - Date.now()) / 1000)))
-    count()
-    const timer = setInterval(count, 250)
-    return () => clearInterval(timer)
-  }, [status])
-  return left
 }

@@ -1,6 +1,7 @@
 import { useEffect, useRef } from 'preact/hooks'
 import { words } from '../format.js'
 import { useFlow } from '../live/use-flow.js'
+import { useSecondsUntil } from '../live/use-seconds.js'
 import { type Phase, share } from '../model/phases.js'
 import { DependenciesCard, TreatmentsCard } from './analysis-card.js'
 import { AssetsCard } from './assets-card.js'
@@ -54,7 +55,9 @@ export function FlowPage({ flow }: { flow: string }) {
           {discovery.failure}
         </p>
       )}
-      {waiting && discovery.proposal && !discovery.confirmed && <CallToAction />}
+      {waiting && discovery.proposal && !discovery.confirmed && (
+        <CallToAction goesOnAt={discovery.proposal.goesOnAt} />
+      )}
       <PhaseSteps phases={phases} waiting={waiting} />
       <div class="board">
         {discovery.seen && (
@@ -73,12 +76,15 @@ export function FlowPage({ flow }: { flow: string }) {
   )
 }
 
-function CallToAction() {
+function CallToAction({ goesOnAt }: { goesOnAt: number | undefined }) {
+  const seconds = useSecondsUntil(goesOnAt)
   return (
     <div class="banner banner-waiting" role="status">
       <p>
-        <strong>This flow waits for you.</strong> Check which column means what. Without an answer it goes on
-        with its own proposal after a while.
+        <strong>This flow waits for you.</strong> Check which column means what.{' '}
+        {seconds !== undefined && seconds > 0 && (
+          <span aria-hidden="true">Without an answer it goes on by itself in {seconds} s.</span>
+        )}
       </p>
       <button
         type="button"

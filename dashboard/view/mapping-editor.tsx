@@ -1,7 +1,9 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import { words } from '../format.js'
+import { plural, words } from '../format.js'
 import type { Discovery, Mapping, ProposedColumn } from '../model/discovery.js'
 import { client } from '../session.js'
+
+type Sent = 'no' | 'sending' | 'sent' | 'failed'
 
 interface Editor {
   readonly flow: string
@@ -17,7 +19,7 @@ export function MappingEditor({ flow, discovery, waiting }: Editor) {
     [proposal],
   )
   const [edited, setEdited] = useState<Mapping>({})
-  const [sent, setSent] = useState<'no' | 'sending' | 'sent' | 'failed'>('no')
+  const [sent, setSent] = useState<Sent>('no')
   useEffect(() => {
     setEdited({})
     setSent('no')
@@ -85,6 +87,9 @@ export function MappingEditor({ flow, discovery, waiting }: Editor) {
             </tbody>
           </table>
         </section>
+        {proposal.hidden > 0 && (
+          <p class="quiet">{plural(proposal.hidden, 'more column')} without a meaning, not shown</p>
+        )}
         <div class="form-end">
           {open && (
             <button
@@ -97,8 +102,8 @@ export function MappingEditor({ flow, discovery, waiting }: Editor) {
                 : `Apply ${changes === 1 ? '1 correction' : `${changes} corrections`}`}
             </button>
           )}
-          <output class={clash || sent === 'failed' ? 'problem' : 'quiet'}>
-            {open ? advice(clash, sent, discovery.corrected) : 'Confirmed: the flow works with this mapping.'}
+          <output class={clash || sent === 'failed' || discovery.refused ? 'problem' : 'quiet'}>
+            {open ? advice(clash, sent, discovery) : 'Confirmed: the flow works with this mapping.'}
           </output>
         </div>
       </form>
@@ -106,12 +111,9 @@ export function MappingEditor({ flow, discovery, waiting }: Editor) {
   )
 }
 
-function advice(
-  clash: string | undefined,
-  sent: 'no' | 'sending' | 'sent' | 'failed',
-  corrected: boolean,
-): string {
+function advice(clash: string | undefined, sent: Sent, { corrected, refused }: Discovery): string {
   if (clash) return `Two columns cannot both be ${words(clash).toLowerCase()}.`
+  if (refused !== undefined) return `Not taken: ${refused}`
   if (sent === 'failed') return 'The correction did not reach the server. Try again.'
   if (sent === 'sending') return 'Sending'
   if (sent === 'sent' || corrected) return 'Sent: the flow goes on with it.'

@@ -33,12 +33,14 @@ export function PhaseSteps({ phases, waiting }: { phases: readonly Phase[]; wait
 }
 
 function note(phase: Phase, waiting: boolean): string {
-  const { state, done, total, unit, startedAt, endedAt } = phase
+  const { state, done, total, unit, counted, startedAt, endedAt } = phase
   if (state === 'ahead') return 'to come'
-  const amount =
-    done === undefined || done === 0
-      ? ''
-      : `${number(done)}${total === undefined || total === done ? '' : ` of ${number(total)}`} ${unit ?? ''}`.trim()
+  const [first] = counted
+  let amount = ''
+  if (state === 'completed' && first) amount = `${number(first[1])} ${words(first[0]).toLowerCase()}`
+  else if (done && unit !== 'steps')
+    amount = `${number(done)}${total ? ` of ${number(total)}` : ''} ${unit ?? ''}`.trim()
+
   const took = startedAt !== undefined && endedAt !== undefined ? duration(endedAt - startedAt) : ''
   const parts = [amount, took].filter((part) => part !== '')
   if (parts.length > 0) return parts.join(' · ')

@@ -326,7 +326,7 @@ describe('a call', () => {
 
   test('is repeated after a lost answer only if that does no harm', async () => {
     const cut: Answer = (response) => response.destroy()
-    const client = await calls(cut, json({ flows: [] }), cut, json([], 201), cut)
+    const client = await calls(cut, json([]), cut, json([], 201), cut)
     expect(await client.flows()).toEqual([])
     expect(await client.publishMany('f', [{ type: 't', payload: 1, key: 'k' }])).toEqual([])
     await expect(client.publish('f', 't', 1)).rejects.toMatchObject({ code: 'NETWORK', status: 0 })
