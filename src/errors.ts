@@ -30,6 +30,7 @@ export const CODES = {
   SCHEMA_TOO_OLD: { status: 500, temporary: false },
   CLOSED: { status: 503, temporary: true },
   DRAINING: { status: 503, temporary: true },
+  NOT_READY: { status: 503, temporary: true },
   KEYS_UNAVAILABLE: { status: 503, temporary: true },
   FLOW_BUSY: { status: 503, temporary: true },
   OVERLOADED: { status: 503, temporary: true },

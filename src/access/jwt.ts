@@ -22,17 +22,24 @@ export class JwtAccess {
   constructor(config: JwtConfig) {
     const { jwtSecret, jwksUrl } = config
     if ((jwtSecret === '') === (jwksUrl === '')) {
-      throw new SpillwayError('CONFIG_INVALID', 'SPILLWAY_AUTH=jwt needs one of SPILLWAY_JWT_SECRET and SPILLWAY_JWKS_URL')
+      throw new SpillwayError(
+        'CONFIG_INVALID',
+        'SPILLWAY_AUTH=jwt needs one of SPILLWAY_JWT_SECRET and SPILLWAY_JWKS_URL',
+      )
     }
     if (jwksUrl !== '') {
-      if (!URL.canParse(jwksUrl)) throw new SpillwayError('CONFIG_INVALID', `SPILLWAY_JWKS_URL is not a URL: "${jwksUrl}"`)
+      if (!URL.canParse(jwksUrl))
+        throw new SpillwayError('CONFIG_INVALID', `SPILLWAY_JWKS_URL is not a URL: "${jwksUrl}"`)
       this.#key = createRemoteJWKSet(new URL(jwksUrl), { timeoutDuration: JWKS_TIMEOUT_MS })
       this.#algorithms = ASYMMETRIC
     } else {
       this.#key = new TextEncoder().encode(jwtSecret)
       this.#algorithms = ['HS256']
       if (this.#key.length < MIN_SECRET_BYTES) {
-        throw new SpillwayError('CONFIG_INVALID', `SPILLWAY_JWT_SECRET must have at least ${MIN_SECRET_BYTES} bytes`)
+        throw new SpillwayError(
+          'CONFIG_INVALID',
+          `SPILLWAY_JWT_SECRET must have at least ${MIN_SECRET_BYTES} bytes`,
+        )
       }
     }
     this.#config = config
@@ -49,7 +56,9 @@ export class JwtAccess {
         scopes: new Set(scopesOf(scope).filter(isScope)),
       }
     } catch (error) {
-      throw new SpillwayError('UNAUTHENTICATED', `The token's claims are not usable: ${messageOf(error)}`, { cause: error })
+      throw new SpillwayError('UNAUTHENTICATED', `The token's claims are not usable: ${messageOf(error)}`, {
+        cause: error,
+      })
     }
   }
 
@@ -63,7 +72,9 @@ export class JwtAccess {
     }
     try {
       const key = this.#key
-      const { payload } = await (key instanceof Uint8Array ? jwtVerify(token, key, options) : jwtVerify(token, key, options))
+      const { payload } = await (key instanceof Uint8Array
+        ? jwtVerify(token, key, options)
+        : jwtVerify(token, key, options))
       return payload
     } catch (error) {
       const refused = error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout)
@@ -74,7 +85,9 @@ export class JwtAccess {
           retryAfterMs: 1000,
         })
       }
-      throw new SpillwayError('UNAUTHENTICATED', `The token is not valid: ${messageOf(error)}`, { cause: error })
+      throw new SpillwayError('UNAUTHENTICATED', `The token is not valid: ${messageOf(error)}`, {
+        cause: error,
+      })
     }
   }
 }

@@ -53,7 +53,11 @@ export class ApiKeys {
   }
 
   /** Errors: `INVALID_NAME`, `INVALID_ARGUMENT` (scopes). */
-  async create(wanted: { tenant: string; scopes: readonly string[]; name?: string | undefined }): Promise<NewApiKey> {
+  async create(wanted: {
+    tenant: string
+    scopes: readonly string[]
+    name?: string | undefined
+  }): Promise<NewApiKey> {
     const tenant = checkName('tenant', wanted.tenant)
     const scopes = checkScopes(wanted.scopes)
     const name = checkLabel(wanted.name ?? '')
@@ -65,7 +69,7 @@ export class ApiKeys {
         [id, tenant, name, scopes, hashOf(secret).toString('hex')],
       ),
     )
-    return { ...rows.map(toApiKey)[0] as ApiKey, key: `spw_${id}_${secret}` }
+    return { ...(rows.map(toApiKey)[0] as ApiKey), key: `spw_${id}_${secret}` }
   }
 
   /** The tenant's keys, newest first, revoked ones too; 1000 at most. */

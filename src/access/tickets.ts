@@ -45,11 +45,17 @@ export class Tickets {
   async issue(order: TicketOrder): Promise<Ticket> {
     const { ttlMs = TICKET_TTL_MS.fallback, tenant, user } = order
     if (!Number.isInteger(ttlMs) || ttlMs < 1 || ttlMs > TICKET_TTL_MS.max) {
-      throw new SpillwayError('INVALID_ARGUMENT', `ttlMs must be a whole number from 1 to ${TICKET_TTL_MS.max}`)
+      throw new SpillwayError(
+        'INVALID_ARGUMENT',
+        `ttlMs must be a whole number from 1 to ${TICKET_TTL_MS.max}`,
+      )
     }
     const flows = [...new Set(order.flows.map((flow) => checkName('flow', flow)))]
     if (flows.length === 0 || flows.length > TICKET_FLOWS) {
-      throw new SpillwayError('INVALID_ARGUMENT', `A ticket is for 1 to ${TICKET_FLOWS} flows, not ${flows.length}`)
+      throw new SpillwayError(
+        'INVALID_ARGUMENT',
+        `A ticket is for 1 to ${TICKET_FLOWS} flows, not ${flows.length}`,
+      )
     }
     const expires = Date.now() + ttlMs
     const claims: Claims = [tenant, user, expires]
@@ -72,7 +78,8 @@ export class Tickets {
     }
     const claims: Claims = JSON.parse(Buffer.from(claimsText, 'base64url').toString())
     const [tenant, user, expires] = claims
-    if (Date.now() >= expires) throw new SpillwayError('UNAUTHENTICATED', 'The ticket has expired: get a new one')
+    if (Date.now() >= expires)
+      throw new SpillwayError('UNAUTHENTICATED', 'The ticket has expired: get a new one')
     const hashes = Buffer.from(flowsText, 'base64url')
     const known = new Set<string>()
     for (let at = 0; at < hashes.length; at += FLOW_HASH_BYTES) {
@@ -96,7 +103,10 @@ export class Tickets {
 }
 
 function flowHash(tenant: string, flow: string): Buffer {
-  return createHash('sha256').update(JSON.stringify([tenant, flow])).digest().subarray(0, FLOW_HASH_BYTES)
+  return createHash('sha256')
+    .update(JSON.stringify([tenant, flow]))
+    .digest()
+    .subarray(0, FLOW_HASH_BYTES)
 }
 
 function macOf(secret: Buffer, text: string): Buffer {
@@ -106,10 +116,10 @@ function macOf(secret: Buffer, text: string): Buffer {
 /** A secret of 32 bytes that the first instance makes and all read. */
 async function sharedSecret(db: Database, name: string): Promise<Buffer> {
   const rows = await db.scoped('all', async (tx) => {
-    await tx.query('INSERT INTO spillway.secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING', [
-      name,
-      randomBytes(32).toString('base64url'),
-    ])
+    await tx.query(
+      'INSERT INTO spillway.secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING',
+      [name, randomBytes(32).toString('base64url')],
+    )
     return tx.query<{ value: string }>('SELECT value FROM spillway.secrets WHERE name = $1', [name])
   })
   const [row] = rows

@@ -1,0 +1,58 @@
+import { Type } from '@sinclair/typebox'
+import { SpillwayError } from '../../errors.js'
+import type { Spillway } from '../../spillway.js'
+import type { Canary } from '../canary.js'
+import { type Endpoint, endpoint } from '../endpoint.js'
+import { ProblemAnswer } from '../schemas.js'
+
+export interface HealthParts {
+  readonly spillway: Spillway
+  readonly canary: Canary
+  readonly isDraining: () => boolean
+}
+
+export function healthEndpoints({ spillway, canary, isDraining }: HealthParts): Endpoint[] {
+  const { mode, instanceId } = spillway
+  return [
+    endpoint({
+      method: 'GET',
+      path: '/livez',
+      id: 'live',
+      says: 'Whether the process answers.',
+      scope: null,
+      answers: { 200: { says: 'It does.', schema: Type.Object({ status: Type.Literal('live') }) } },
+      run: async () => ({ status: 'live' }),
+    }),
+    endpoint({
+      method: 'GET',
+      path: '/readyz',
+      id: 'ready',
+      says: 'Whether events travel: one was really published and delivered within the last second.',
+      scope: null,
+      answers: {
+        200: {
+          says: 'They do.',
+          schema: Type.Object({
+            status: Type.Literal('ready'),
+            mode: Type.String(),
+            term: Type.Integer({ description: 'Number of the log’s reign.' }),
+            store: Type.String({ description: 'The store that reigns.' }),
+            instance: Type.String(),
+            delivery_ms: Type.Number({ description: 'From the publish to the arrival.' }),
+          }),
+        },
+        503: {
+          says: 'They do not, or the instance is stopping.',
+          schema: ProblemAnswer,
+          type: 'application/problem+json',
+        },
+      },
+      run: async ({ reply }) => {
+        reply.header('cache-control', 'no-store')
+        if (isDraining()) throw new SpillwayError('DRAINING', 'This instance is stopping')
+        const { term, ms } = await canary.prove()
+        return { status: 'ready', mode, term, store: 'postgres', instance: instanceId, delivery_ms: ms }
+      },
+    }),
+  ]
+}

@@ -1,0 +1,205 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify'
+import { Access } from '../access/access.js'
+import { ApiKeys } from '../access/keys.js'
+import type { Principal, Scope } from '../access/principal.js'
+import { requireScope } from '../access/principal.js'
+import { Tickets } from '../access/tickets.js'
+import { SpillwayError } from '../errors.js'
+import type { Spillway } from '../spillway.js'
+import { acceptJson } from './body.js'
+import { Canary } from './canary.js'
+import { serveDashboard } from './dashboard.js'
+import { logOf } from './log.js'
+import { openapi } from './openapi.js'
+import { problemHeaders, problemOf, rawAnswer, toSpillwayError } from './problem.js'
+import { eventEndpoints } from './routes/events.js'
+import { flowEndpoints } from './routes/flows.js'
+import { healthEndpoints } from './routes/health.js'
+import { keyEndpoints } from './routes/keys.js'
+import { streamEndpoints } from './routes/streams.js'
+import { route } from './routing.js'
+import { refuseOpenServer, secure } from './security.js'
+import { newOperatorToken, removeServerFile, writeServerFile } from './server-file.js'
+import { Streams } from './streams.js'
+
+/** The HTTP server over a Spillway. */
+export interface HttpServer {
+  /** Where it listens; empty before. */
+  readonly url: string
+  readonly streams: Streams
+  /** Errors: `CONFIG_INVALID` if the address cannot be used. */
+  listen(): Promise<void>
+  /** Ends gracefully within `drainMs`: no new connections, streams end resumably, what is under way is finished. */
+  drain(): Promise<void>
+}
+
+/** What a plug-in needs to answer only those who may. */
+export interface PluginParts {
+  /** Who calls, if that caller has the scope. Errors: `UNAUTHENTICATED`, `FORBIDDEN`. */
+  readonly require: (request: FastifyRequest, scope: Scope) => Promise<Principal>
+}
+
+/** Further routes beside Spillway's own. */
+export type ServerPlugin = (app: FastifyInstance, parts: PluginParts) => Promise<void>
+
+export interface ServerOptions {
+  readonly plugins?: readonly ServerPlugin[]
+}
+
+/** 100 flows of a multi-flow stream, each of 256 bytes and percent-encoded, fit into a URL. */
+const MAX_URL_BYTES = 96 * 1024
+const MAX_HEADER_BYTES = 128 * 1024
+const MAX_PARAM_BYTES = 4096
+/** Longer than the idle time of usual proxies: else one would send a request into a closing connection. */
+const KEEP_ALIVE_MS = 72_000
+const HEADERS_MS = 15_000
+const REQUEST_MS = 60_000
+const CHECK_MS = 5000
+
+/** Errors: `CONFIG_INVALID`. */
+export async function createServer(spillway: Spillway, options: ServerOptions = {}): Promise<HttpServer> {
+  const { config, database, live, mode } = spillway
+  refuseOpenServer(config)
+  const operatorToken = mode === 'embedded' ? newOperatorToken() : undefined
+  const keys = new ApiKeys(database)
+  const tickets = new Tickets(database)
+  const access = new Access(config, { keys, tickets, operatorToken })
+  const streams = new Streams({ live, database }, config)
+  const canary = new Canary(spillway)
+  let draining = false
+
+  const loggerInstance: FastifyBaseLogger = logOf(config)
+  const app = fastify({
+    loggerInstance,
+    disableRequestLogging: true,
+    bodyLimit: config.maxBodyBytes,
+    requestTimeout: REQUEST_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    routerOptions: { maxParamLength: MAX_PARAM_BYTES },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_MS,
+      connectionsCheckingInterval: CHECK_MS,
+    },
+    frameworkErrors: (error, request, reply) => refuse(error, request, reply),
+    clientErrorHandler: (error, socket) => {
+      if (socket.writable && error.code !== 'ECONNRESET') socket.end(rawAnswer(error))
+      else socket.destroy()
+    },
+  })
+  app.setErrorHandler<FastifyError>((error, request, reply) => refuse(error, request, reply))
+  app.addHook('onRequest', async ({ raw }, reply) => {
+    if (draining) reply.header('connection', 'close')
+    if ((raw.url ?? '').length > MAX_URL_BYTES) {
+      throw new SpillwayError('URI_TOO_LONG', `The URL is longer than ${MAX_URL_BYTES} bytes`)
+    }
+  })
+  acceptJson(app)
+  await secure(app, config)
+  const endpoints = [
+    ...eventEndpoints(spillway),
+    ...streamEndpoints(streams, tickets),
+    ...flowEndpoints(spillway),
+    ...keyEndpoints(keys),
+    ...healthEndpoints({ spillway, canary, isDraining: () => draining }),
+  ]
+  route(app, endpoints, access)
+  const document = JSON.stringify(openapi(endpoints))
+  app.get('/openapi.json', async (_, reply) => reply.type('application/json').send(document))
+  for (const plugin of options.plugins ?? []) {
+    await app.register(async (scoped) =>
+      plugin(scoped, { require: (request, scope) => admit(access, request, scope) }),
+    )
+  }
+  await serveDashboard(app)
+  await app.ready()
+
+  let url = ''
+  let ending: Promise<void> | undefined
+  return {
+    get url() {
+      return url
+    },
+    streams,
+    listen: async () => {
+      try {
+        await app.listen({ host: config.host, port: config.port })
+      } catch (error) {
+        throw cannotListen(error, config)
+      }
+      url = urlOf(app.server.address())
+      if (operatorToken !== undefined)
+        await writeServerFile(config.dataDir, { pid: process.pid, url, token: operatorToken })
+    },
+    drain: () => {
+      ending ??= end()
+      return ending
+    },
+  }
+
+  async function end(): Promise<void> {
+    draining = true
+    const { server } = app
+    const listening = server.listening
+    const over = listening ? once(server, 'close') : Promise.resolve()
+    server.close()
+    const cut = setTimeout(() => server.closeAllConnections(), config.drainMs)
+    await streams.drain(config.drainMs / 2)
+    server.closeIdleConnections()
+    await over
+    clearTimeout(cut)
+    canary.close()
+    await app.close()
+    if (operatorToken !== undefined) await removeServerFile(config.dataDir)
+  }
+}
+
+function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const refusal = toSpillwayError(error)
+  if (refusal.code === 'INTERNAL')
+    request.log.error({ err: refusal.cause ?? refusal, url: request.routeOptions?.url }, refusal.message)
+  else if (refusal.status >= 500) request.log.warn({ code: refusal.code }, refusal.message)
+  const problem = JSON.stringify(problemOf(refusal, request.raw.url))
+  // Text, not an object: Fastify would look for a serialiser of the route.
+  return reply.code(refusal.status).headers(problemHeaders(refusal)).send(problem)
+}
+
+async function admit(access: Access, request: FastifyRequest, scope: Scope): Promise<Principal> {
+  const { authorization, 'x-spillway-tenant': header } = request.headers
+  const query = new URL(request.raw.url ?? '/', 'http://localhost').searchParams
+  const tenant = (typeof header === 'string' ? header : undefined) ?? query.get('tenant') ?? undefined
+  const principal = await access.identify({ authorization, tenant, ticket: undefined })
+  requireScope(principal, scope)
+  return principal
+}
+
+function cannotListen(error: unknown, { host, port }: { host: string; port: number }): SpillwayError {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const reasons: Record<string, string> = {
+    EADDRINUSE: `Port ${port} of ${host} is in use: stop what uses it, or set SPILLWAY_PORT`,
+    EACCES: `Port ${port} of ${host} may not be used by this user: set SPILLWAY_PORT to 1024 or above`,
+    EADDRNOTAVAIL: `${host} is no address of this machine: set SPILLWAY_HOST`,
+    ENOTFOUND: `${host} is no address of this machine: set SPILLWAY_HOST`,
+  }
+  return new SpillwayError(
+    'CONFIG_INVALID',
+    reasons[code] ?? `Cannot listen on ${host}:${port}: ${String(error)}`,
+    { cause: error },
+  )
+}
+
+/** An address that works from this machine, also where all addresses are listened on. */
+function urlOf(address: AddressInfo | string | null): string {
+  if (address === null || typeof address === 'string') return ''
+  const host =
+    address.address === '0.0.0.0' ? '127.0.0.1' : address.address === '::' ? '::1' : address.address
+  return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+}
