@@ -1,0 +1,49 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Config } from '../../src/config.js'
+import { createServer } from '../../src/http/server.js'
+import { Spillway } from '../../src/index.js'
+import { freePort } from '../support/processes.js'
+
+/** A Spillway on the embedded store in this process, that can stop and start again on the same files and port. */
+export interface Running {
+  readonly url: string
+  spillway(): Spillway
+  stop(): Promise<void>
+  start(): Promise<void>
+  /** Stops and removes the files. */
+  remove(): Promise<void>
+}
+
+export async function startEmbedded(config: Partial<Config> = {}): Promise<Running> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'spillway-client-'))
+  const port = await freePort()
+  let parts: { spillway: Spillway; drain: () => Promise<void> } | undefined
+  const running: Running = {
+    url: `http://127.0.0.1:${port}`,
+    spillway: () => {
+      if (!parts) throw new Error('the server is stopped')
+      return parts.spillway
+    },
+    start: async () => {
+      const options = { port, logLevel: 'silent', drainMs: 200, heartbeatMs: 1000, ...config } as const
+      const spillway = await Spillway.open({ dataDir, config: options })
+      const server = await createServer(spillway)
+      await server.listen()
+      parts = { spillway, drain: () => server.drain() }
+    },
+    stop: async () => {
+      const { spillway, drain } = parts ?? {}
+      parts = undefined
+      await drain?.()
+      await spillway?.close()
+    },
+    remove: async () => {
+      await running.stop()
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+  await running.start()
+  return running
+}
