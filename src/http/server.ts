@@ -3,14 +3,12 @@ import type { AddressInfo } from 'node:net'
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
-  type FastifyInstance,
+  type FastifyPluginAsync,
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify'
 import { Access } from '../access/access.js'
 import { ApiKeys } from '../access/keys.js'
-import type { Principal, Scope } from '../access/principal.js'
-import { requireScope } from '../access/principal.js'
 import { Tickets } from '../access/tickets.js'
 import { SpillwayError } from '../errors.js'
 import type { Spillway } from '../spillway.js'
@@ -19,6 +17,7 @@ import { Canary } from './canary.js'
 import { serveDashboard } from './dashboard.js'
 import { logOf } from './log.js'
 import { openapi } from './openapi.js'
+import { addPlugin } from './plugins.js'
 import { problemHeaders, problemOf, rawAnswer, toSpillwayError } from './problem.js'
 import { eventEndpoints } from './routes/events.js'
 import { flowEndpoints } from './routes/flows.js'
@@ -41,17 +40,9 @@ export interface HttpServer {
   drain(): Promise<void>
 }
 
-/** What a plug-in needs to answer only those who may. */
-export interface PluginParts {
-  /** Who calls, if that caller has the scope. Errors: `UNAUTHENTICATED`, `FORBIDDEN`. */
-  readonly require: (request: FastifyRequest, scope: Scope) => Promise<Principal>
-}
-
-/** Further routes beside Spillway's own. */
-export type ServerPlugin = (app: FastifyInstance, parts: PluginParts) => Promise<void>
-
 export interface ServerOptions {
-  readonly plugins?: readonly ServerPlugin[]
+  /** Further routes beside Spillway's own; `callerOf` says whose a request is. */
+  readonly plugins?: readonly FastifyPluginAsync[]
 }
 
 /** 100 flows of a multi-flow stream, each of 256 bytes and percent-encoded, fit into a URL. */
@@ -61,7 +52,8 @@ const MAX_PARAM_BYTES = 4096
 /** Longer than the idle time of usual proxies: else one would send a request into a closing connection. */
 const KEEP_ALIVE_MS = 72_000
 const HEADERS_MS = 15_000
-const REQUEST_MS = 60_000
+/** Long enough for a large upload over a slow line. */
+const REQUEST_MS = 300_000
 const CHECK_MS = 5000
 
 /** Errors: `CONFIG_INVALID`. */
@@ -114,11 +106,7 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
   route(app, endpoints, access)
   const document = JSON.stringify(openapi(endpoints))
   app.get('/openapi.json', async (_, reply) => reply.type('application/json').send(document))
-  for (const plugin of options.plugins ?? []) {
-    await app.register(async (scoped) =>
-      plugin(scoped, { require: (request, scope) => admit(access, request, scope) }),
-    )
-  }
+  for (const plugin of options.plugins ?? []) await addPlugin(app, plugin, access)
   await serveDashboard(app)
   await app.ready()
 
@@ -170,15 +158,6 @@ function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): F
   const problem = JSON.stringify(problemOf(refusal, request.raw.url))
   // Text, not an object: Fastify would look for a serialiser of the route.
   return reply.code(refusal.status).headers(problemHeaders(refusal)).send(problem)
-}
-
-async function admit(access: Access, request: FastifyRequest, scope: Scope): Promise<Principal> {
-  const { authorization, 'x-spillway-tenant': header } = request.headers
-  const query = new URL(request.raw.url ?? '/', 'http://localhost').searchParams
-  const tenant = (typeof header === 'string' ? header : undefined) ?? query.get('tenant') ?? undefined
-  const principal = await access.identify({ authorization, tenant, ticket: undefined })
-  requireScope(principal, scope)
-  return principal
 }
 
 function cannotListen(error: unknown, { host, port }: { host: string; port: number }): SpillwayError {
