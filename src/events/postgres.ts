@@ -19,15 +19,14 @@ import type {
 
 /** What spillway.append answers; its migration describes it. */
 interface Answer {
-  readonly at: number
-  readonly flows: readonly (readonly [term: number, first: number, durability: Durability])[]
-  readonly odd?: Readonly<Record<string, Odd>>
+  readonly at: Date
+  readonly terms: readonly number[]
+  readonly firsts: readonly number[]
+  readonly durabilities: string
+  readonly odd: Readonly<Record<string, Odd>> | null
 }
 
-type Odd =
-  | { readonly refused: Durability }
-  | { readonly seq: number }
-  | (StoredEvent & { readonly term: number })
+type Odd = { readonly refused: Durability } | { readonly seq: number } | StoredEvent
 
 interface PositionRow {
   readonly place: number
@@ -63,8 +62,8 @@ export class PostgresLog implements EventLog {
   async append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
     const { distinct, placeOf } = collapse(drafts)
     const { flows, counts, wanted, flowAt, rank } = groupDrafts(distinct)
-    const rows = await this.#query<{ answer: Answer }>(
-      'SELECT spillway.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS answer',
+    const rows = await this.#query<Answer>(
+      'SELECT * FROM spillway.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)',
       [
         batch.token,
         batch.repeat,
@@ -81,7 +80,7 @@ export class PostgresLog implements EventLog {
         distinct.map((draft) => draft.payload),
       ],
     )
-    const answer = rows[0]?.answer
+    const answer = rows[0]
     if (!answer) throw new SpillwayError('INTERNAL', 'spillway.append returned no row')
     const outcomes = distinct.map((draft, i) =>
       outcomeOf(draft, answer, i, flowAt[i] as number, rank[i] as number),
@@ -242,14 +241,15 @@ function collapse(drafts: readonly Draft[]): { distinct: Draft[]; placeOf: numbe
 }
 
 function outcomeOf(draft: Draft, answer: Answer, index: number, flowAt: number, rank: number): Outcome {
-  const flow = answer.flows[flowAt - 1]
-  if (!flow) throw new SpillwayError('INTERNAL', 'spillway.append answered for fewer flows than it was asked')
-  const [term, first, durability] = flow
+  const term = answer.terms[flowAt - 1] as number
+  const first = Number(answer.firsts[flowAt - 1])
+  const durability = answer.durabilities[flowAt - 1] === 'f' ? 'fast' : 'durable'
+  const at = answer.at.getTime()
   const { type, source, payload } = draft
   const odd = answer.odd?.[index + 1]
   if (!odd)
     return {
-      event: { term, seq: first + rank - 1, type, source, payload, at: answer.at },
+      event: { term, seq: first + rank - 1, type, source, payload, at },
       repeated: false,
       durability,
     }
@@ -258,5 +258,5 @@ function outcomeOf(draft: Draft, answer: Answer, index: number, flowAt: number, 
     return { error: new SpillwayError('DURABILITY_FIXED', message) }
   }
   if ('term' in odd) return { event: odd, repeated: true, durability }
-  return { event: { term, seq: odd.seq, type, source, payload, at: answer.at }, repeated: false, durability }
+  return { event: { term, seq: odd.seq, type, source, payload, at }, repeated: false, durability }
 }

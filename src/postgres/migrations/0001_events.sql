@@ -81,12 +81,14 @@ CREATE TABLE spillway.events (
 CREATE UNIQUE INDEX events_key ON spillway.events (flow_id, key) WHERE key IS NOT NULL;
 SELECT spillway.protect('spillway.events');
 
--- What a batch stored, under the batch's token: a repeat after a lost answer reads it here.
+-- What spillway.append answered, under the batch's token: a repeat after a lost answer reads it here.
 CREATE TABLE spillway.receipts (
   token uuid PRIMARY KEY,
-  at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  -- As spillway.append answered.
-  outcomes jsonb NOT NULL
+  at timestamptz NOT NULL,
+  terms integer[] NOT NULL,
+  firsts bigint[] NOT NULL,
+  durabilities text NOT NULL,
+  odd jsonb
 );
 CREATE INDEX receipts_at ON spillway.receipts (at);
 GRANT SELECT, INSERT, UPDATE, DELETE ON spillway.receipts TO spillway_app;
@@ -95,28 +97,33 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON spillway.receipts TO spillway_app;
 --
 -- The caller groups: tenants/flows/counts/wanted are one element a flow, in ascending (tenant, flow) order;
 -- flow_at (place in those, from 1), rank (1, 2 … within its flow) and the rest are one element an event.
--- Returns {"at": ms, "flows": [[term, first seq, durability] …], "odd": {event's place: refusal or first event}}.
--- Event i gets seq = first seq of its flow + rank - 1, unless "odd" says otherwise; then every event of the
--- batch is told there.
+-- Answers one row: when, and for each flow its term, the seq of its first event here and the first letter of its
+-- durability. Event i gets the first seq of its flow + rank - 1, unless "odd" is not null: then that tells for
+-- every event, by its place from 1, its seq, the event that had its key before, or the durability that refused it.
+--
+-- Without hash and merge joins the heads are updated in the order of the caller's arrays, so that two batches
+-- do not wait for each other in a circle. Compiling the plans would take longer than running them.
 CREATE FUNCTION spillway.append(
   token uuid, is_repeat boolean,
   tenants text[], flows text[], counts integer[], wanted text[],
-  flow_at integer[], rank integer[], types text[], sources text[], keys text[], asked text[], payloads text[]
-) RETURNS jsonb
+  flow_at integer[], rank integer[], types text[], sources text[], keys text[], asked text[], payloads text[],
+  OUT at timestamptz, OUT terms integer[], OUT firsts bigint[], OUT durabilities text, OUT odd jsonb
+)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
-  now_ms timestamptz;
-  ids bigint[]; firsts bigint[]; terms integer[]; durabilities text[];
-  is_odd boolean;
-  answer jsonb;
+  ids bigint[];
+  kinds text[];
+  life integer := (SELECT l.term FROM spillway.log_life l);
 BEGIN
-  PERFORM set_config('spillway.tenants', tenants::text, true);
+  PERFORM set_config('spillway.tenants', ARRAY(SELECT DISTINCT unnest(tenants))::text, true);
   IF token IS NOT NULL THEN
     IF is_repeat THEN
-      SELECT r.outcomes INTO answer FROM spillway.receipts r WHERE r.token = append.token;
-      IF FOUND THEN RETURN answer; END IF;
+      SELECT r.at, r.terms, r.firsts, r.durabilities, r.odd INTO at, terms, firsts, durabilities, odd
+      FROM spillway.receipts r WHERE r.token = append.token;
+      IF FOUND THEN RETURN; END IF;
     END IF;
     -- A publish that waits for somebody's open transaction would hold up the whole batch.
     PERFORM set_config('lock_timeout', '250ms', true);
@@ -125,59 +132,59 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
   END IF;
 
-  -- The heads, locked in the order of their names whoever asks: no two batches can wait for each other.
-  WITH head AS (
-    INSERT INTO spillway.flows AS f (tenant, flow, durability, term, head, oldest_at)
-    SELECT i.tenant, i.flow, coalesce(i.durability, 'durable'), l.term, i.n, clock_timestamp()
-    FROM unnest(tenants, flows, counts, wanted) WITH ORDINALITY AS i (tenant, flow, n, durability, place),
-      spillway.log_life l
+  LOOP
+    WITH head AS (
+      UPDATE spillway.flows f SET
+        head = f.head + i.n,
+        term = life,
+        term_from = CASE WHEN f.term = life THEN f.term_from ELSE f.head + 1 END,
+        last_at = clock_timestamp(),
+        oldest_at = coalesce(f.oldest_at, clock_timestamp())
+      FROM unnest(tenants, flows, counts) WITH ORDINALITY AS i (tenant, flow, n, place)
+      WHERE f.tenant = i.tenant AND f.flow = i.flow
+      RETURNING i.place, f.id, f.head - i.n + 1 AS first, f.term, f.durability
+    )
+    SELECT array_agg(h.id ORDER BY h.place), array_agg(h.first ORDER BY h.place),
+      array_agg(h.term ORDER BY h.place), array_agg(h.durability ORDER BY h.place)
+    INTO ids, firsts, terms, kinds
+    FROM head h;
+    EXIT WHEN cardinality(ids) = cardinality(flows);
+    -- Flows that are new. What the update has added is given back, and all of them are taken once more: rare.
+    UPDATE spillway.flows f SET head = f.head - i.n
+    FROM unnest(tenants, flows, counts) AS i (tenant, flow, n)
+    WHERE f.tenant = i.tenant AND f.flow = i.flow AND f.id = ANY (ids);
+    INSERT INTO spillway.flows (tenant, flow, durability, term, head)
+    SELECT i.tenant, i.flow, coalesce(i.durability, 'durable'), life, 0
+    FROM unnest(tenants, flows, wanted) WITH ORDINALITY AS i (tenant, flow, durability, place)
+    WHERE NOT EXISTS (SELECT FROM spillway.flows f WHERE f.tenant = i.tenant AND f.flow = i.flow)
     ORDER BY i.place
-    ON CONFLICT (tenant, flow) DO UPDATE SET
-      head = f.head + excluded.head,
-      term = excluded.term,
-      term_from = CASE WHEN f.term = excluded.term THEN f.term_from ELSE f.head + 1 END,
-      last_at = excluded.last_at,
-      oldest_at = coalesce(f.oldest_at, excluded.oldest_at)
-    RETURNING f.id, f.tenant, f.flow, f.term, f.head, f.durability
-  )
-  SELECT array_agg(h.id ORDER BY h.tenant, h.flow), array_agg(h.head ORDER BY h.tenant, h.flow),
-    array_agg(h.term ORDER BY h.tenant, h.flow), array_agg(h.durability ORDER BY h.tenant, h.flow)
-  INTO ids, firsts, terms, durabilities
-  FROM head h;
-  SELECT array_agg(h - n + 1 ORDER BY place) INTO firsts
-  FROM unnest(firsts, counts) WITH ORDINALITY AS u (h, n, place);
-  now_ms := date_trunc('milliseconds', clock_timestamp());
+    ON CONFLICT (tenant, flow) DO NOTHING;
+  END LOOP;
+  at := date_trunc('milliseconds', clock_timestamp());
+  durabilities := array_to_string(ARRAY(SELECT left(k, 1) FROM unnest(kinds) k), '');
 
-  SELECT bool_or(e.asked IS NOT NULL AND e.asked <> durabilities[e.f] OR e.key IS NOT NULL AND EXISTS (
-      SELECT FROM spillway.events x WHERE x.flow_id = ids[e.f] AND x.key = e.key))
-  INTO is_odd
-  FROM unnest(flow_at, asked, keys) AS e (f, asked, key)
-  WHERE e.asked IS NOT NULL OR e.key IS NOT NULL;
-
-  IF is_odd THEN
-    answer := spillway.append_odd(
-      now_ms, tenants, ids, firsts, counts, terms, durabilities, flow_at, types, sources, keys, asked, payloads);
+  IF EXISTS (
+    SELECT FROM unnest(flow_at, asked, keys) AS e (f, asked, key)
+    WHERE e.asked <> kinds[e.f]
+      OR e.key IS NOT NULL AND EXISTS (SELECT FROM spillway.events x WHERE x.flow_id = ids[e.f] AND x.key = e.key)
+  ) THEN
+    odd := spillway.append_odd(at, tenants, ids, firsts, terms, kinds, flow_at, types, sources, keys, asked, payloads);
   ELSE
     INSERT INTO spillway.events (flow_id, seq, term, tenant, type, source, key, at, payload)
-    SELECT ids[e.f], firsts[e.f] + e.r - 1, terms[e.f], tenants[e.f], e.type, e.source, e.key, now_ms, e.payload
+    SELECT ids[e.f], firsts[e.f] + e.r - 1, terms[e.f], tenants[e.f], e.type, e.source, e.key, append.at, e.payload
     FROM unnest(flow_at, rank, types, sources, keys, payloads) AS e (f, r, type, source, key, payload);
-    answer := jsonb_build_object(
-      'at', extract(epoch FROM now_ms) * 1000,
-      'flows', (SELECT jsonb_agg(jsonb_build_array(u.term, u.first, u.durability) ORDER BY u.place)
-                FROM unnest(terms, firsts, durabilities) WITH ORDINALITY AS u (term, first, durability, place)));
   END IF;
   IF token IS NOT NULL THEN
     -- If the first try is still committing, this waits for it and fails; the next repeat reads its receipt.
-    INSERT INTO spillway.receipts (token, outcomes) VALUES (append.token, answer);
+    INSERT INTO spillway.receipts VALUES (append.token, append.at, append.terms, append.firsts, append.durabilities, append.odd);
   END IF;
-  RETURN answer;
 END $$;
 
 -- The rest of an append in which some events repeat a key or ask for another durability: numbers the others
 -- and gives back the numbers that append took too many.
 CREATE FUNCTION spillway.append_odd(
-  now_ms timestamptz, tenants text[], ids bigint[], firsts bigint[], counts integer[], terms integer[],
-  durabilities text[], flow_at integer[], types text[], sources text[], keys text[], asked text[], payloads text[]
+  at timestamptz, tenants text[], ids bigint[], firsts bigint[], terms integer[], kinds text[],
+  flow_at integer[], types text[], sources text[], keys text[], asked text[], payloads text[]
 ) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -186,8 +193,7 @@ DECLARE
 BEGIN
   WITH draft AS MATERIALIZED (
     SELECT e.*, x.seq AS first_seq, x.term AS first_term, x.type AS first_type, x.source AS first_source,
-      x.payload AS first_payload, x.at AS first_at,
-      e.asked IS NOT NULL AND e.asked <> durabilities[e.f] AS refused
+      x.payload AS first_payload, x.at AS first_at, coalesce(e.asked <> kinds[e.f], false) AS refused
     FROM unnest(flow_at, types, sources, keys, asked, payloads) WITH ORDINALITY
       AS e (f, type, source, key, asked, payload, place)
     LEFT JOIN spillway.events x ON x.flow_id = ids[e.f] AND x.key = e.key
@@ -196,27 +202,22 @@ BEGIN
     FROM draft d WHERE NOT d.refused AND d.first_seq IS NULL
   ), stored AS (
     INSERT INTO spillway.events (flow_id, seq, term, tenant, type, source, key, at, payload)
-    SELECT ids[n.f], n.seq, terms[n.f], tenants[n.f], n.type, n.source, n.key, now_ms, n.payload FROM fresh n
+    SELECT ids[n.f], n.seq, terms[n.f], tenants[n.f], n.type, n.source, n.key, append_odd.at, n.payload FROM fresh n
   )
-  SELECT jsonb_build_object(
-    'at', extract(epoch FROM now_ms) * 1000,
-    'flows', (SELECT jsonb_agg(jsonb_build_array(u.term, u.first, u.durability) ORDER BY u.place)
-              FROM unnest(terms, firsts, durabilities) WITH ORDINALITY AS u (term, first, durability, place)),
-    'odd', (SELECT jsonb_object_agg(d.place, CASE
-      WHEN d.refused THEN jsonb_build_object('refused', durabilities[d.f])
-      WHEN d.first_seq IS NOT NULL THEN jsonb_build_object(
-        'seq', d.first_seq, 'term', d.first_term, 'type', d.first_type, 'source', d.first_source,
-        'payload', d.first_payload, 'at', extract(epoch FROM d.first_at) * 1000)
-      ELSE jsonb_build_object('seq', n.seq) END)
-      FROM draft d LEFT JOIN fresh n ON n.place = d.place))
+  SELECT jsonb_object_agg(d.place, CASE
+    WHEN d.refused THEN jsonb_build_object('refused', kinds[d.f])
+    WHEN d.first_seq IS NOT NULL THEN jsonb_build_object(
+      'seq', d.first_seq, 'term', d.first_term, 'type', d.first_type, 'source', d.first_source,
+      'payload', d.first_payload, 'at', extract(epoch FROM d.first_at) * 1000)
+    ELSE jsonb_build_object('seq', n.seq) END)
+  FROM draft d LEFT JOIN fresh n ON n.place = d.place
   INTO answer;
 
   UPDATE spillway.flows f SET head = w.last
   FROM (
-    SELECT ids[c.place] AS id,
-      firsts[c.place] - 1 + (SELECT count(*) FROM jsonb_each(answer -> 'odd') o
-        WHERE flow_at[o.key::integer] = c.place AND o.value ? 'seq' AND NOT o.value ? 'term') AS last
-    FROM unnest(counts) WITH ORDINALITY AS c (n, place)
+    SELECT c.id, c.first - 1 + (SELECT count(*) FROM jsonb_each(answer) o
+      WHERE flow_at[o.key::integer] = c.place AND o.value ? 'seq' AND NOT o.value ? 'term') AS last
+    FROM unnest(ids, firsts) WITH ORDINALITY AS c (id, first, place)
   ) w
   WHERE f.id = w.id AND f.head <> w.last;
   RETURN answer;
@@ -235,8 +236,7 @@ AS $$
 DECLARE
   -- Not a SET of the function: only superusers may store one with a name like this.
   outer_tenants text := coalesce(current_setting('spillway.tenants', true), '');
-  answer jsonb;
-  odd jsonb;
+  answer record;
 BEGIN
   IF length(coalesce(tenant, '')) = 0 OR octet_length(tenant) > 128 OR tenant ~ '[\u0000-\u001f\u007f-\u009f\u2028\u2029]' OR tenant IN ('.', '..') THEN
     RAISE EXCEPTION 'INVALID_NAME: tenant must be 1 to 128 bytes without control characters' USING ERRCODE = '22023';
@@ -253,19 +253,18 @@ BEGIN
   ELSIF payload IS NULL OR octet_length(payload::text) > 262144 THEN
     RAISE EXCEPTION 'PAYLOAD_TOO_LARGE: payload must be JSON of at most 262144 bytes' USING ERRCODE = '22023';
   END IF;
-  answer := spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[1], ARRAY[NULL::text], ARRAY[1], ARRAY[1],
+  SELECT * INTO answer FROM spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[1], ARRAY[NULL::text], ARRAY[1], ARRAY[1],
     ARRAY[type], ARRAY[source], ARRAY[key], ARRAY[NULL::text], ARRAY[payload::text]);
   PERFORM set_config('spillway.tenants', outer_tenants, true);
   IF announce THEN PERFORM pg_notify('spillway', '*'); END IF;
-  odd := answer #> '{odd,1}';
-  RETURN coalesce(odd ->> 'term', answer #>> '{flows,0,0}') || '-' || coalesce(odd ->> 'seq', answer #>> '{flows,0,1}');
+  RETURN coalesce(answer.odd #>> '{1,term}', answer.terms[1]::text) || '-' || coalesce(answer.odd #>> '{1,seq}', answer.firsts[1]::text);
 END $$;
 
 GRANT CREATE ON SCHEMA spillway TO spillway_app;
 ALTER FUNCTION spillway.append(uuid, boolean, text[], text[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[]) OWNER TO spillway_app;
-ALTER FUNCTION spillway.append_odd(timestamptz, text[], bigint[], bigint[], integer[], integer[], text[], integer[], text[], text[], text[], text[], text[]) OWNER TO spillway_app;
+ALTER FUNCTION spillway.append_odd(timestamptz, text[], bigint[], bigint[], integer[], text[], integer[], text[], text[], text[], text[], text[]) OWNER TO spillway_app;
 ALTER FUNCTION spillway.publish(text, text, text, json, text, text, boolean) OWNER TO spillway_app;
 REVOKE CREATE ON SCHEMA spillway FROM spillway_app;
 REVOKE ALL ON FUNCTION spillway.append(uuid, boolean, text[], text[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[]) FROM PUBLIC;
-REVOKE ALL ON FUNCTION spillway.append_odd(timestamptz, text[], bigint[], bigint[], integer[], integer[], text[], integer[], text[], text[], text[], text[], text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION spillway.append_odd(timestamptz, text[], bigint[], bigint[], integer[], text[], integer[], text[], text[], text[], text[], text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION spillway.publish(text, text, text, json, text, text, boolean) FROM PUBLIC;
