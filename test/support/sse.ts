@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import { createParser } from 'eventsource-parser'
 
 /** An event as it stood on the wire. */
@@ -50,7 +49,7 @@ export async function openStream(url: string, options: StreamOptions = {}): Prom
     },
   })
   asked.end()
-  const answer = await new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
     asked.once('response', resolve)
     asked.once('error', reject)
   })
@@ -86,9 +85,12 @@ export async function openStream(url: string, options: StreamOptions = {}): Prom
     for (const look of waiting) look()
   })
   answer.on('error', () => {})
-  const closed = once(answer, 'close').then(() => {
-    over = true
-    for (const look of waiting) look()
+  const closed = new Promise<void>((resolve) => {
+    answer.once('close', () => {
+      over = true
+      for (const look of waiting) look()
+      resolve()
+    })
   })
 
   const reader: SseReader = {
