@@ -183,7 +183,8 @@ export class Discovery {
   #edge({ to, kind }: Fields): void {
     this.told += 1
     tally(this.#kinds, text(kind))
-    tally(this.#targets, text(to))
+    // An identity such as `host:db-01`: the kind before the colon says nothing to a reader.
+    tally(this.#targets, text(to)?.replace(/^[a-z]+:/, ''))
   }
 }
 

@@ -19,6 +19,11 @@ export function Bars({ caption, of, rows, most = 8, verbatim = false }: Bars) {
   return (
     <table class="bars">
       <caption>{caption}</caption>
+      <colgroup>
+        <col class={verbatim ? 'bars-name wide' : 'bars-name'} />
+        <col />
+        <col class="bars-amount" />
+      </colgroup>
       <thead class="unseen">
         <tr>
           <th scope="col">{of}</th>

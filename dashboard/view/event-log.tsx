@@ -70,7 +70,7 @@ const EventRow = memo(({ event }: { event: FlowEvent }) => {
           <time dateTime={event.timestamp}>{clock(event.timestamp)}</time>
           <span class="entry-type">{event.type}</span>
           <span class="entry-id">{event.id}</span>
-          <code class="entry-preview">{shorten(JSON.stringify(event.payload), PREVIEW_CHARS)}</code>
+          <code class="entry-preview">{preview(event.payload)}</code>
         </summary>
         {open && (
           <>
@@ -84,6 +84,19 @@ const EventRow = memo(({ event }: { event: FlowEvent }) => {
     </li>
   )
 })
+
+/** The payload in one line, with less punctuation than JSON. */
+function preview(payload: unknown): string {
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
+    return shorten(JSON.stringify(payload), PREVIEW_CHARS)
+  }
+  return shorten(
+    Object.entries(payload)
+      .map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+      .join(', '),
+    PREVIEW_CHARS,
+  )
+}
 
 const WHY: Readonly<Record<string, string>> = {
   trimmed: 'their retention has ended',

@@ -35,8 +35,12 @@ export function FlowList({ flows, selected }: List) {
           value={text}
           onInput={(event) => setText(event.currentTarget.value)}
         />
-        <select aria-label="Status" value={status} onChange={(event) => setStatus(event.currentTarget.value)}>
-          <option value="">Any status</option>
+        <select
+          aria-label="Flows of which status"
+          value={status}
+          onChange={(event) => setStatus(event.currentTarget.value)}
+        >
+          <option value="">All</option>
           {STATUSES.map((name) => (
             <option key={name} value={name}>
               {words(name)}
@@ -53,9 +57,9 @@ export function FlowList({ flows, selected }: List) {
               aria-current={flow.flow === selected ? 'page' : undefined}
             >
               <span class="flow-name">{flow.flow}</span>
-              <StatusChip status={flow.status} />
-              <span class="flow-phase">{flow.phase ? words(flow.phase) : 'No phase yet'}</span>
               <time dateTime={flow.updated_at}>{ago(flow.updated_at, now)}</time>
+              <span class="flow-phase">{flow.phase ? words(flow.phase) : 'No phase yet'}</span>
+              <StatusChip status={flow.status} />
               {flow.progress !== null && flow.progress !== undefined && (
                 <ProgressBar
                   thin

@@ -46,7 +46,7 @@ export function FlowPage({ flow }: { flow: string }) {
           <ProgressBar label="Progress of the flow" value={value} tone={over} />
           <span class="overall-text">
             {value === undefined ? '' : `${Math.round(value * 100)} %`}
-            {meta?.phase ? ` · ${words(meta.phase)}` : ''}
+            {meta?.phase && !over ? ` · ${words(meta.phase)}` : ''}
           </span>
         </div>
       </div>
@@ -63,9 +63,9 @@ export function FlowPage({ flow }: { flow: string }) {
         {discovery.seen && (
           <div class="pictures">
             <ImportCard discovery={discovery} phase={phases.find(({ name }) => name === 'data_import')} />
-            <TreatmentsCard discovery={discovery} />
             <AssetsCard discovery={discovery} />
             <DependenciesCard discovery={discovery} />
+            <TreatmentsCard discovery={discovery} />
             <MappingEditor flow={flow} discovery={discovery} waiting={waiting} />
             <RejectedRows discovery={discovery} />
           </div>

@@ -10,7 +10,7 @@ export function ImportCard({ discovery, phase }: { discovery: Discovery; phase: 
   const line = discovery.throughput.line(POINTS)
   const { mean } = discovery.throughput
   return (
-    <section class="card" aria-labelledby="import">
+    <section class="card picture-import" aria-labelledby="import">
       <h2 id="import">Import</h2>
       <dl class="figures">
         <div>

@@ -65,8 +65,7 @@ export function MappingEditor({ flow, discovery, waiting }: Editor) {
               <tr>
                 <th scope="col">Column</th>
                 <th scope="col">Attribute</th>
-                <th scope="col">Confidence</th>
-                <th scope="col">Why</th>
+                <th scope="col">Confidence, and why</th>
               </tr>
             </thead>
             <tbody>
@@ -160,8 +159,10 @@ function Row({ column, attributes, value, open, clash, onChange }: RowOf) {
           <span class={value === null ? 'quiet' : ''}>{value === null ? 'Not used' : words(value)}</span>
         )}
       </td>
-      <td class="confidence">{confidence === undefined ? '–' : <Confidence value={confidence} />}</td>
-      <td class="why">{value === column.attribute ? reasons.join('; ') : 'Your choice'}</td>
+      <td class="why">
+        {value === column.attribute && confidence !== undefined && <Confidence value={confidence} />}
+        {value === column.attribute ? reasons.join('; ') : 'Your choice'}
+      </td>
     </tr>
   )
 }

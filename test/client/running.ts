@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../../src/config.js'
-import { createServer } from '../../src/http/server.js'
+import { createServer, type ServerPlugin } from '../../src/http/server.js'
 import { Spillway } from '../../src/index.js'
 import { freePort } from '../support/processes.js'
 
@@ -16,7 +16,10 @@ export interface Running {
   remove(): Promise<void>
 }
 
-export async function startEmbedded(config: Partial<Config> = {}): Promise<Running> {
+export async function startEmbedded(
+  config: Partial<Config> = {},
+  plugins: (spillway: Spillway) => ServerPlugin[] = () => [],
+): Promise<Running> {
   const dataDir = await mkdtemp(join(tmpdir(), 'spillway-client-'))
   const port = await freePort()
   let parts: { spillway: Spillway; drain: () => Promise<void> } | undefined
@@ -29,7 +32,7 @@ export async function startEmbedded(config: Partial<Config> = {}): Promise<Runni
     start: async () => {
       const options = { port, logLevel: 'silent', drainMs: 200, heartbeatMs: 1000, ...config } as const
       const spillway = await Spillway.open({ dataDir, config: options })
-      const server = await createServer(spillway)
+      const server = await createServer(spillway, { plugins: plugins(spillway) })
       await server.listen()
       parts = { spillway, drain: () => server.drain() }
     },
