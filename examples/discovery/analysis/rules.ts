@@ -115,7 +115,7 @@ export const RULES: readonly Rule[] = [
   {
     id: 'portable-code',
     when: 'an important application or its server in a language that runs in containers',
-    points: { refactor: 4 },
+    points: { refactor: 5 },
     reason: ({ asset }) => {
       if (asset.criticality !== 'critical' && asset.criticality !== 'high') return null
       if (first(OLD_CODE, stack(asset)) !== undefined) return null

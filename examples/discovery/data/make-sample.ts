@@ -37,7 +37,7 @@ const ENVIRONMENTS = ['Production', 'PROD', 'prod', 'Prd', 'Test', 'TEST', 'Dev'
 const OWNERS = ['Jürgen Müller', 'Anna Weiß', 'Søren Kjær', 'maria.lopez@example.com', 'Łukasz Nowak', 'IT Operations', 'Zoë Bär', 'François Lefèvre', '', 'tbd']
 const SITES = ['DC Frankfurt', 'Frankfurt ', 'RZ München', 'Zürich', 'DC-02', 'Köln', 'frankfurt']
 const CRITICALITIES = ['High', 'high', 'HIGH', 'Medium', 'medium', 'Low', 'low', 'critical', 'Mission Critical', 'hoch', '', 'n/a']
-const NOTES = ['', '', '', '', '', 'to be decommissioned in Q3', 'stillgelegt', 'backup runs at night; see wiki', 'cluster mit %', 'connects to % on port 1521', 'says "do not touch"', '=SUM(A1:A9)']
+const NOTES = [...Array<string>(20).fill(''), 'to be decommissioned in Q3', 'stillgelegt', 'backup runs at night; see wiki', 'cluster mit %', 'connects to % on port 1521', 'says "do not touch"', '=SUM(A1:A9)']
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 
 /** The whole file as text. */

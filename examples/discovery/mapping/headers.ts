@@ -39,13 +39,18 @@ export function words(header: string): string[] {
 }
 
 const SYNONYMS = Object.entries(ATTRIBUTES).flatMap(([attribute, names]) =>
-  names.map((name) => ({ attribute, name, words: words(name), joined: words(name).join('') })),
+  names.map((name) => ({ attribute, name, words: meaning(name), joined: meaning(name).join('') })),
 )
 
-export function matchName(header: string, attribute: Attribute): NameMatch | null {
+/** The words of a header that carry its meaning; all of them if none does. */
+function meaning(header: string): string[] {
   const all = words(header)
   const kept = all.filter((word) => !FILLER.has(word))
-  const own = kept.length > 0 ? kept : all
+  return kept.length > 0 ? kept : all
+}
+
+export function matchName(header: string, attribute: Attribute): NameMatch | null {
+  const own = meaning(header)
   const joined = own.join('')
   if (joined === '') return null
   let best: NameMatch | null = null

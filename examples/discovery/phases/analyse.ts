@@ -6,7 +6,8 @@ import { checkSignal } from '../errors.js'
 import type { Run } from '../run.js'
 import { Journal, readJournal } from '../work/journal.js'
 
-const BATCH = 500
+/** Assets read at once; one batch is one event, so large inventories have larger ones. */
+const BATCH = [500, 5000] as const
 const SHOWN_EDGES = 50
 /** Different unknown names that are counted, and that are kept. */
 const COUNTED_NAMES = 10_000
@@ -30,9 +31,14 @@ export async function analyse(run: Run): Promise<void> {
   await run.save({ phase: 'report' })
 }
 
+function batchSize(run: Run): number {
+  const [least, most] = BATCH
+  return Math.min(most, Math.max(least, Math.ceil(run.at.analysis.assets / 100)))
+}
+
 async function link(run: Run): Promise<void> {
   const directory = new Directory()
-  for await (const batch of readJournal<Asset>(run.folder.assets, BATCH)) {
+  for await (const batch of readJournal<Asset>(run.folder.assets, batchSize(run))) {
     for (const { value } of batch) directory.add(value)
     checkSignal(run.signal)
   }
@@ -42,7 +48,7 @@ async function link(run: Run): Promise<void> {
   let unresolved = 0
   let done = 0
   try {
-    for await (const batch of readJournal<Asset>(run.folder.assets, BATCH)) {
+    for await (const batch of readJournal<Asset>(run.folder.assets, batchSize(run))) {
       const edges: Edge[] = []
       for (const { value } of batch) {
         const found = referencesOf(value, done++, directory)
@@ -92,7 +98,7 @@ async function assessAll(run: Run): Promise<void> {
   const total = run.at.analysis.assets
   let done = 0
   try {
-    for await (const batch of readJournal<Asset>(run.folder.assets, BATCH)) {
+    for await (const batch of readJournal<Asset>(run.folder.assets, batchSize(run))) {
       const tenths = Math.floor((10 * done) / total)
       for (const { value: asset } of batch) {
         const subject = {

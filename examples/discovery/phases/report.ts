@@ -1,4 +1,4 @@
-import { open, rename } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Edge } from '../analysis/references.js'
 import type { BadRow } from '../read/records.js'
@@ -36,6 +36,9 @@ export async function report(run: Run): Promise<void> {
   )
   await voice.state('completed', 'report', 100, { rows, rejected, assets, dependencies, report: url })
   await run.save({ phase: 'completed' })
+  // The report has it all; a large file's working files are many times its size.
+  const { rows: rowFile, log, assets: assetFile, edges, assessed } = folder
+  for (const path of [rowFile, log, assetFile, edges, assessed]) await rm(path, { force: true })
 }
 
 async function collect(run: Run) {

@@ -64,7 +64,7 @@ export function guessEncoding(head: Uint8Array, evidence: Evidence): Encoding | 
     else if (byte < 0x20 && !TEXT_CONTROLS.has(byte)) controls++
   }
   const [even = 0, odd = 0] = nuls
-  if (even + odd > head.length / 1000) {
+  if (even + odd > 1 + head.length / 1000) {
     // Latin text in UTF-16 has its NUL bytes on one side only; NUL bytes on both sides are not text.
     if (even + odd < head.length / 8 || Math.min(even, odd) > (even + odd) / 20) return null
     return odd > even ? 'utf-16le' : 'utf-16be'
