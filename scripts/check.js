@@ -37,6 +37,7 @@ const steps = [
   ],
   ['dead exports', [command('knip'), '--no-progress']],
   ['public API', ['scripts/api-report.js']],
+  ['configuration docs', ['scripts/docs.js', '--check']],
 ]
 
 let failed = 0
