@@ -52,6 +52,8 @@ export class ServerDatabase implements Database {
     })
     // An idle connection that breaks has no caller to tell; the pool drops it, the next statement dials anew.
     this.#pool.on('error', () => undefined)
+    // One that breaks while it is lent out, between two statements, would end the process: nobody else listens.
+    this.#pool.on('connect', (client) => client.on('error', () => undefined))
   }
 
   async query<R extends object = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
