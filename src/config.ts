@@ -156,6 +156,15 @@ export const OPTIONS = {
     max: 3_153_600_000_000,
     says: 'Age at which events are trimmed (30 days).',
   },
+  retentionFlowMs: {
+    env: 'SPILLWAY_RETENTION_FLOW_MS',
+    kind: 'integer',
+    unit: 'ms',
+    fallback: '7776000000',
+    min: 1000,
+    max: 3_153_600_000_000,
+    says: 'Silence after which a flow without events, or without a log, is forgotten with its state (90 days).',
+  },
   backstopMs: {
     env: 'SPILLWAY_BACKSTOP_MS',
     kind: 'integer',

@@ -14,6 +14,8 @@ import type { FlowQuery, FlowSummary } from './state/states.js'
 import { checkName, flowTag } from './tenant.js'
 
 export interface SpillwayOptions {
+  /** Redis as a URL. Not used by this version: everything runs on PostgreSQL. */
+  readonly redis?: string | undefined
   /** PostgreSQL as a URL; `embedded` or nothing: PGlite in this process. */
   readonly postgres?: string | undefined
   /** Folder of the embedded store; default `./.spillway`. */
@@ -49,12 +51,17 @@ export class Spillway {
     this.instanceId = config.instanceId || defaultInstanceId()
     this.live = new Live(log, { backstopMs: config.backstopMs })
     this.#hints = new Hints(database, this.live)
-    this.#upkeep = new Upkeep(log, { maxEvents: config.retentionEvents, maxAgeMs: config.retentionAgeMs })
+    const states = new PostgresStates(database)
+    this.#upkeep = new Upkeep(log, states, {
+      maxEvents: config.retentionEvents,
+      maxAgeMs: config.retentionAgeMs,
+      flowAgeMs: config.retentionFlowMs,
+    })
     const appender = new Appender(log, {
       parallel: Math.min(PARALLEL_APPENDS, database.parallel),
       onStored: (drafts, outcomes) => this.#stored(drafts, outcomes),
     })
-    this.#parts = { log, appender, live: this.live, states: new PostgresStates(database), limits: config }
+    this.#parts = { log, appender, live: this.live, states, limits: config }
   }
 
   /**

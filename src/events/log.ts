@@ -83,6 +83,8 @@ export interface Retention {
   readonly maxEvents: number
   /** Age in ms beyond which an event is trimmed. */
   readonly maxAgeMs: number
+  /** Time in ms without an event after which a flow that has none left is forgotten. */
+  readonly flowAgeMs: number
 }
 
 /**
@@ -105,6 +107,11 @@ export interface EventLog {
   readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]>
   /** Trims the flow to its retention; returns how many events went. */
   trim(ref: FlowRef, retention: Retention): Promise<number>
+  /**
+   * Forgets flows without events that have been silent for long, at most `flows` of them; returns how many. Who
+   * has a cursor of one is told `lost` if it comes to be again.
+   */
+  forget(retention: Retention, flows: number): Promise<number>
   /** Trims flows whose oldest event is older than the retention, oldest first, at most `flows` of them. */
   trimOldest(retention: Retention, flows: number): Promise<number>
 }

@@ -175,6 +175,26 @@ export class PostgresLog implements EventLog {
     })
   }
 
+  async forget(retention: Retention, flows: number): Promise<number> {
+    const [row] = await this.#db.scoped('all', (tx) =>
+      tx.query<{ forgotten: number }>(
+        // A flow that comes to be again begins in a term that no cursor of its old life has.
+        `WITH gone AS (
+           DELETE FROM spillway.flows WHERE id IN (
+             SELECT id FROM spillway.flows
+             WHERE oldest_at IS NULL AND last_at < clock_timestamp() - $1 * interval '1 millisecond'
+             ORDER BY tenant, flow LIMIT $2 FOR UPDATE SKIP LOCKED)
+           RETURNING 1
+         ), later AS (
+           UPDATE spillway.log_life SET term = term + 1 WHERE EXISTS (SELECT FROM gone)
+         )
+         SELECT count(*)::integer AS forgotten FROM gone`,
+        [retention.flowAgeMs, flows],
+      ),
+    )
+    return row?.forgotten ?? 0
+  }
+
   async trimOldest(retention: Retention, flows: number): Promise<number> {
     const due = await this.#db.scoped('all', (tx) =>
       tx.query<FlowRef>(

@@ -1,3 +1,4 @@
+import type { FlowStates } from '../state/states.js'
 import type { FlowRef } from '../tenant.js'
 import { flowTag } from '../tenant.js'
 import type { EventLog, Outcome, Retention } from './log.js'
@@ -9,10 +10,11 @@ const SWEEP_FLOWS = 200
 
 /**
  * Keeps every flow within its retention. By count: the process that publishes sees a flow grow and trims it.
- * By age: every process sweeps the flows whose oldest event is too old.
+ * By age: every process sweeps the flows whose oldest event is too old, and those that have none for long.
  */
 export class Upkeep {
   readonly #log: EventLog
+  readonly #states: FlowStates
   readonly #retention: Retention
   readonly #floors = new Map<string, number>()
   readonly #due = new Map<string, FlowRef>()
@@ -20,8 +22,9 @@ export class Upkeep {
   #working: Promise<void> | undefined
   #closed = false
 
-  constructor(log: EventLog, retention: Retention) {
+  constructor(log: EventLog, states: FlowStates, retention: Retention) {
     this.#log = log
+    this.#states = states
     this.#retention = retention
   }
 
@@ -66,7 +69,13 @@ export class Upkeep {
       if (trimmed === 0 || position.head - position.floor - trimmed <= this.#retention.maxEvents)
         this.#due.delete(tag)
     }
-    if (sweep && !this.#closed) await this.#log.trimOldest(this.#retention, SWEEP_FLOWS)
+    if (sweep && !this.#closed) await this.#sweep()
+  }
+
+  async #sweep(): Promise<void> {
+    await this.#log.trimOldest(this.#retention, SWEEP_FLOWS)
+    await this.#log.forget(this.#retention, SWEEP_FLOWS)
+    await this.#states.forget(this.#retention.flowAgeMs, SWEEP_FLOWS)
   }
 }
 

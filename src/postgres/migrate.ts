@@ -68,19 +68,6 @@ async function currentVersion(db: Database): Promise<number> {
   }
 }
 
-/** For an instance that must not migrate. Errors: `SCHEMA_TOO_NEW`, `SCHEMA_TOO_OLD`. */
-export async function requireSchema(db: Database, known: readonly Migration[] = migrations()): Promise<void> {
-  const newest = known.at(-1)?.number ?? 0
-  const version = await currentVersion(db)
-  refuseNewer(version, newest)
-  if (version < newest) {
-    throw new SpillwayError(
-      'SCHEMA_TOO_OLD',
-      `The database's schema is at ${version}, this Spillway needs ${newest}: run \`spillway migrate\``,
-    )
-  }
-}
-
 function refuseNewer(version: number, newest: number): void {
   if (version > newest) {
     throw new SpillwayError(

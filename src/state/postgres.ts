@@ -81,6 +81,21 @@ export class PostgresStates implements FlowStates {
     return row ? toMeta(row) : null
   }
 
+  async forget(olderThanMs: number, flows: number): Promise<number> {
+    const gone = await this.#db.scoped('all', (tx) =>
+      tx.query(
+        `DELETE FROM spillway.flow_states WHERE (tenant, flow) IN (
+           SELECT s.tenant, s.flow FROM spillway.flow_states s
+           WHERE s.updated_at < clock_timestamp() - $1 * interval '1 millisecond'
+             AND NOT EXISTS (SELECT FROM spillway.flows f WHERE f.tenant = s.tenant AND f.flow = s.flow)
+           ORDER BY s.updated_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+         RETURNING 1`,
+        [olderThanMs, flows],
+      ),
+    )
+    return gone.length
+  }
+
   async list(tenant: string, query: FlowQuery): Promise<FlowSummary[]> {
     const { engagement, status, limit } = checkFlowQuery(query)
     const rows = await this.#db.scoped([tenant], (tx) =>

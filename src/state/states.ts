@@ -65,6 +65,8 @@ export interface FlowStates {
   get(ref: FlowRef): Promise<FlowState | null>
   clear(ref: FlowRef): Promise<void>
   meta(ref: FlowRef): Promise<FlowMeta | null>
+  /** Forgets the states of flows that have no log (any more), untouched for so long; at most `flows` of them. */
+  forget(olderThanMs: number, flows: number): Promise<number>
   /** Order: last active first. */
   list(tenant: string, query: FlowQuery): Promise<FlowSummary[]>
 }

@@ -36,14 +36,14 @@ BEGIN
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO spillway_app', tenant_table);
 END $$;
 
--- The log's own life: grows by one when the database was restored from a backup, so that events numbered
--- again after the restored end are told from those that were lost.
+-- The log's own life: grows when the database was restored from a backup, and when flows are forgotten, so that
+-- events that get a number for the second time are told from those that had it before.
 CREATE TABLE spillway.log_life (
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
   term integer NOT NULL CHECK (term > 0)
 );
 INSERT INTO spillway.log_life (term) VALUES (1);
-GRANT SELECT ON spillway.log_life TO spillway_app;
+GRANT SELECT, UPDATE ON spillway.log_life TO spillway_app;
 
 -- One row a flow. No index holds a column that a publish changes, so its update stays in its page (HOT).
 CREATE TABLE spillway.flows (
@@ -62,6 +62,8 @@ CREATE TABLE spillway.flows (
   UNIQUE (tenant, flow)
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX flows_oldest ON spillway.flows (oldest_at) WHERE oldest_at IS NOT NULL;
+-- Flows without events, of which old ones are forgotten.
+CREATE INDEX flows_empty ON spillway.flows (created_at) WHERE oldest_at IS NULL;
 SELECT spillway.protect('spillway.flows');
 
 CREATE TABLE spillway.events (
@@ -116,7 +118,7 @@ AS $$
 DECLARE
   ids bigint[];
   kinds text[];
-  life integer := (SELECT l.term FROM spillway.log_life l);
+  life integer;
 BEGIN
   PERFORM set_config('spillway.tenants', ARRAY(SELECT DISTINCT unnest(tenants))::text, true);
   IF token IS NOT NULL THEN
@@ -133,6 +135,7 @@ BEGIN
   END IF;
 
   LOOP
+    SELECT l.term INTO life FROM spillway.log_life l;
     WITH head AS (
       UPDATE spillway.flows f SET
         head = f.head + i.n,
@@ -154,7 +157,8 @@ BEGIN
     FROM unnest(tenants, flows, counts) AS i (tenant, flow, n)
     WHERE f.tenant = i.tenant AND f.flow = i.flow AND f.id = ANY (ids);
     INSERT INTO spillway.flows (tenant, flow, durability, term, head)
-    SELECT i.tenant, i.flow, coalesce(i.durability, 'durable'), life, 0
+    -- Not `life`: a flow that was forgotten since that was read must not begin in its old term.
+    SELECT i.tenant, i.flow, coalesce(i.durability, 'durable'), (SELECT l.term FROM spillway.log_life l), 0
     FROM unnest(tenants, flows, wanted) WITH ORDINALITY AS i (tenant, flow, durability, place)
     WHERE NOT EXISTS (SELECT FROM spillway.flows f WHERE f.tenant = i.tenant AND f.flow = i.flow)
     ORDER BY i.place

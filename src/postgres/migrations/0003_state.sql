@@ -14,6 +14,7 @@ CREATE TABLE spillway.flow_states (
   PRIMARY KEY (tenant, flow)
 );
 CREATE INDEX flow_states_recent ON spillway.flow_states (tenant, updated_at DESC);
+CREATE INDEX flow_states_age ON spillway.flow_states (updated_at);
 CREATE INDEX flow_states_engagement ON spillway.flow_states (tenant, engagement, updated_at DESC) WHERE engagement IS NOT NULL;
 CREATE INDEX flow_states_status ON spillway.flow_states (tenant, status, updated_at DESC);
 SELECT spillway.protect('spillway.flow_states');
