@@ -30,6 +30,11 @@ function populate(fleet: Fleet): World {
   return world
 }
 
+/** Waits for that many more answers; a server that ends by itself is a fault of its own. */
+function acknowledged(world: World, fleet: Fleet, more: number): Promise<void> {
+  return Promise.race([world.acknowledged(more), fleet.crashed])
+}
+
 function expectNoFault(run: Run, world: World): void {
   expect(check(run)).toEqual([])
   const stored = [...run.history.values()].reduce((sum, log) => sum + log.length, 0)
@@ -45,12 +50,12 @@ it('P1 P2 P3: kill -9 of one of two servers under load, again and again', { time
   await fleet.start()
   const world = populate(fleet)
   for (let round = 0; round < ROUNDS; round++) {
-    await world.acknowledged(between(10, 200))
+    await acknowledged(world, fleet, between(10, 200))
     await fleet.kill9()
     await fleet.start()
   }
-  await world.acknowledged(100)
-  expectNoFault(await world.finish(), world)
+  await acknowledged(world, fleet, 100)
+  expectNoFault(await Promise.race([world.finish(), fleet.crashed]), world)
 })
 
 it('P1 P2 P3: PostgreSQL stopped at once and started under load', { timeout: 120_000 }, async () => {
@@ -63,16 +68,16 @@ it('P1 P2 P3: PostgreSQL stopped at once and started under load', { timeout: 120
   await fleet.start()
   const world = populate(fleet)
   for (let round = 0; round < 3; round++) {
-    await world.acknowledged(between(50, 300))
+    await acknowledged(world, fleet, between(50, 300))
     await postgres.restart('immediate')
-    await world.acknowledged(between(10, 100))
+    await acknowledged(world, fleet, between(10, 100))
     const restarting = postgres.restart('immediate')
     await fleet.kill9()
     await restarting
     await fleet.start()
   }
-  await world.acknowledged(100)
-  expectNoFault(await world.finish(), world)
+  await acknowledged(world, fleet, 100)
+  expectNoFault(await Promise.race([world.finish(), fleet.crashed]), world)
 })
 
 it('P1 P2: embedded, killed in the middle of writing, started on the same files', {
@@ -85,10 +90,10 @@ it('P1 P2: embedded, killed in the middle of writing, started on the same files'
   await fleet.start()
   const world = populate(fleet)
   for (let round = 0; round < 5; round++) {
-    await world.acknowledged(between(10, 300))
+    await acknowledged(world, fleet, between(10, 300))
     await fleet.kill9()
     await fleet.start()
   }
-  await world.acknowledged(100)
-  expectNoFault(await world.finish(), world)
+  await acknowledged(world, fleet, 100)
+  expectNoFault(await Promise.race([world.finish(), fleet.crashed]), world)
 })

@@ -7,14 +7,24 @@ export class Fleet implements Addresses {
   readonly #random: () => number
   readonly #servers: SpillwayServer[] = []
   #waiting: (() => void)[] = []
+  #crash: (error: Error) => void = () => undefined
+  /** Rejects if a server ends that was not killed. */
+  readonly crashed = new Promise<never>((_, reject) => {
+    this.#crash = reject
+  })
 
   constructor(env: Readonly<Record<string, string>>, random: () => number) {
     this.#env = env
     this.#random = random
+    this.crashed.catch(() => undefined)
   }
 
   async start(): Promise<void> {
-    this.#servers.push(await spawnServer(this.#env))
+    const server = await spawnServer(this.#env)
+    this.#servers.push(server)
+    server.exited.then(() => {
+      if (this.#servers.includes(server)) this.#crash(new Error(`a server ended by itself: ${server.said()}`))
+    })
     for (const go of this.#waiting.splice(0)) go()
   }
 
