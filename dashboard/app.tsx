@@ -14,7 +14,7 @@ export function App() {
   const [session, setSession] = useState(0)
   const flow = useRoute()
   const { flows, error } = useFlows(session)
-  const demo = useDemo()
+  const demo = useDemo(session)
 
   // A newcomer sees the newest flow at once, where there is room beside the list.
   const newest = flows?.[0]?.flow

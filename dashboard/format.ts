@@ -33,8 +33,13 @@ export function clock(timestamp: string): string {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${two(date.getMilliseconds(), 3)}`
 }
 
-/** `data_import` as a person would write it: `Data import`. */
+const SHORT = /\b(ip|os|cpu|id|gb|url)\b/gi
+
+/** `data_import` as a person would write it: `Data import`; `ip_address`: `IP address`. */
 export function words(name: string): string {
-  const text = name.replace(/[_-]+/g, ' ').trim()
+  const text = name
+    .replace(/[_-]+/g, ' ')
+    .trim()
+    .replace(SHORT, (short) => short.toUpperCase())
   return text.charAt(0).toUpperCase() + text.slice(1)
 }

@@ -18,6 +18,16 @@ const tenant = new URLSearchParams(location.search).get('tenant')
 
 export const client = new SpillwayClient({ baseUrl: BASE, token, ...(tenant === null ? {} : { tenant }) })
 
+/** True if requests carry a key: a plain link of the page would not. */
+export const signedIn = (): boolean => token() !== undefined
+
+/** An address of this server as a link of the page, which sends no headers. */
+export function linkTo(address: URL): string {
+  const link = new URL(address)
+  if (tenant !== null) link.searchParams.set('tenant', tenant)
+  return link.href
+}
+
 /** Headers for what the client has no call for. */
 export function credentials(): Record<string, string> {
   const value = token()

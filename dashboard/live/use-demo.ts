@@ -1,16 +1,17 @@
 import { useEffect, useState } from 'preact/hooks'
 import { BASE, credentials } from '../session.js'
 
-/** True if this server imports files for the discovery example. */
-export function useDemo(): boolean {
+/** True if this server imports files for the discovery example. `again` asks anew when it changes. */
+export function useDemo(again: number): boolean {
   const [there, setThere] = useState(false)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new number asks again
   useEffect(() => {
     const abort = new AbortController()
     fetch(new URL('demo', BASE), { headers: credentials(), signal: abort.signal })
       .then(({ ok }) => setThere(ok))
       .catch(() => {})
     return () => abort.abort()
-  }, [])
+  }, [again])
   return there
 }
 

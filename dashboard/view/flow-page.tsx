@@ -20,7 +20,10 @@ export function FlowPage({ flow }: { flow: string }) {
   const { model, meta, connection } = useFlow(flow)
   const { discovery, log } = model
   const title = useRef<HTMLHeadingElement>(null)
-  useEffect(() => title.current?.focus({ preventScroll: true }), [])
+  useEffect(() => {
+    // Whoever came here by a link goes on reading here; a page that has just been loaded is read from its top.
+    if (document.activeElement !== document.body) title.current?.focus({ preventScroll: true })
+  }, [])
 
   const phases = model.phases.all
   const status = meta?.status
@@ -63,9 +66,9 @@ export function FlowPage({ flow }: { flow: string }) {
         {discovery.seen && (
           <div class="pictures">
             <ImportCard discovery={discovery} phase={phases.find(({ name }) => name === 'data_import')} />
+            <TreatmentsCard discovery={discovery} />
             <AssetsCard discovery={discovery} />
             <DependenciesCard discovery={discovery} />
-            <TreatmentsCard discovery={discovery} />
             <MappingEditor flow={flow} discovery={discovery} waiting={waiting} />
             <RejectedRows discovery={discovery} />
           </div>

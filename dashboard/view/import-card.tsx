@@ -10,23 +10,25 @@ export function ImportCard({ discovery, phase }: { discovery: Discovery; phase: 
   const line = discovery.throughput.line(POINTS)
   const { mean } = discovery.throughput
   return (
-    <section class="card picture-import" aria-labelledby="import">
+    <section class="card" aria-labelledby="import">
       <h2 id="import">Import</h2>
-      <dl class="figures">
-        <div>
-          <dt>{phase.unit ?? 'rows'} read</dt>
-          <dd>{number(phase.done)}</dd>
-        </div>
-        <div>
-          <dt>a second</dt>
-          <dd>{mean === undefined ? '–' : number(mean)}</dd>
-        </div>
-        <div class={discovery.rejectedTotal > 0 ? 'warn' : ''}>
-          <dt>rejected</dt>
-          <dd>{number(discovery.rejectedTotal)}</dd>
-        </div>
-      </dl>
-      {line.length > 0 && <Spark line={line} />}
+      <div class="import">
+        <dl class="figures">
+          <div>
+            <dt>{phase.unit ?? 'rows'} read</dt>
+            <dd>{number(phase.done)}</dd>
+          </div>
+          <div>
+            <dt>a second</dt>
+            <dd>{mean === undefined ? '–' : number(mean)}</dd>
+          </div>
+          <div class={discovery.rejectedTotal > 0 ? 'warn' : ''}>
+            <dt>rejected</dt>
+            <dd>{number(discovery.rejectedTotal)}</dd>
+          </div>
+        </dl>
+        {line.length > 0 && <Spark line={line} />}
+      </div>
     </section>
   )
 }

@@ -1,8 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { FastifyPluginAsync } from 'fastify'
 import type { Config } from '../../src/config.js'
-import { createServer, type ServerPlugin } from '../../src/http/server.js'
+import { createServer } from '../../src/http/server.js'
 import { Spillway } from '../../src/index.js'
 import { freePort } from '../support/processes.js'
 
@@ -18,7 +19,7 @@ export interface Running {
 
 export async function startEmbedded(
   config: Partial<Config> = {},
-  plugins: (spillway: Spillway) => ServerPlugin[] = () => [],
+  plugins: (spillway: Spillway) => FastifyPluginAsync[] = () => [],
 ): Promise<Running> {
   const dataDir = await mkdtemp(join(tmpdir(), 'spillway-client-'))
   const port = await freePort()

@@ -7,9 +7,7 @@ import { closeBrowser, openPage, shot } from './browser.js'
 let running: Running
 let client: SpillwayClient
 beforeAll(async () => {
-  running = await startEmbedded({}, (spillway) => [
-    async (app) => void (await app.register(demoRoutes(spillway, { autoConfirmMs: 60_000 }))),
-  ])
+  running = await startEmbedded({}, (spillway) => [demoRoutes(spillway, { autoConfirmMs: 60_000 })])
   client = new SpillwayClient({ baseUrl: running.url })
 })
 afterAll(async () => {
