@@ -1,3 +1,4 @@
+import { startPostgres } from '../test/support/postgres.js'
 import { payload } from './load.js'
 import { type Peer, startPeer, startSpillway } from './peers.js'
 import { Readers } from './readers.js'
@@ -9,7 +10,7 @@ const WINDOW = 64
 
 /**
  * One flow, 2,000 readers in this process over raw sockets; the server is a process of its own and gets its
- * events by HTTP POST, an array at a time. Sustained: as soon as less than a window of events is on its way,
+ * events by HTTP POST, an array at a time. Spillway keeps them in PostgreSQL (and, as a further line, embedded). Sustained: as soon as less than a window of events is on its way,
  * the next are posted. One at a time: the next is posted when all readers have the last one; Spillway's
  * commit is in its figure, the peers have none.
  */
@@ -17,10 +18,15 @@ export const fanout: Claim = {
   name: 'fanout',
   says: 'fan-out to 2,000 connections: sustained ≥ 3 × better-sse; one event at a time ≥ 0.95 × bare res.write',
   run: async (options) => {
+    const postgres = await startPostgres()
+    const { url } = await postgres.database()
+    const own = (name: string, peer: Peer) =>
+      contestant(name, peer, '/v1/flows/fan/events', '/v1/flows/fan/stream')
     const contestants = [
-      await contestant('Spillway', await startSpillway(), '/v1/flows/fan/events', '/v1/flows/fan/stream'),
+      await own('Spillway', await startSpillway({ env: { DATABASE_URL: url } })),
       await contestant('better-sse', await startPeer('better-sse'), '/', '/'),
       await contestant('bare res.write', await startPeer('bare-sse'), '/', '/'),
+      await own('Spillway, embedded', await startSpillway()),
     ]
     try {
       await sustained(contestants, options)
@@ -30,6 +36,7 @@ export const fanout: Claim = {
         await readers.close()
         await peer.stop()
       }
+      await postgres.remove()
     }
   },
 }

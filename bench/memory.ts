@@ -1,3 +1,4 @@
+import { startPostgres } from '../test/support/postgres.js'
 import { startPeer, startSpillway } from './peers.js'
 import { Readers } from './readers.js'
 import { type Claim, claim, type Options, print, show } from './report.js'
@@ -5,13 +6,17 @@ import { type Claim, claim, type Options, print, show } from './report.js'
 /**
  * RSS of the server process before and with 8,000 idle streams of 100 flows, each time after full collections
  * until nothing more goes (processes/rss.ts). Before: 500 streams were opened and closed, so that code and
- * pools are warm. The kernel's socket buffers are not in it.
+ * pools are warm. On PostgreSQL: PGlite's own memory would hide growth. The kernel's socket buffers are not in it.
  */
 export const memory: Claim = {
   name: 'memory',
   says: '≤ 12 KB of RSS an idle connection at 8,000',
   run: async (options) => {
-    const own = await perConnection('Spillway', startSpillway(), '/v1/flows/flow-%/stream', options)
+    const postgres = await startPostgres()
+    const { url } = await postgres.database()
+    const starting = startSpillway({ env: { DATABASE_URL: url } })
+    const own = await perConnection('Spillway', starting, '/v1/flows/flow-%/stream', options)
+    await postgres.remove()
     await perConnection('better-sse', startPeer('better-sse'), '/', options)
     await perConnection('bare res.write', startPeer('bare-sse'), '/', options)
     claim('KB an idle connection, Spillway', own, { atMost: 12 })
