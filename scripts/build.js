@@ -1,6 +1,6 @@
 // Builds dist/: library, client and examples with tsc, the SQL beside them, the dashboard with Vite.
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync } from 'node:fs'
+import { cpSync, existsSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,3 +19,5 @@ if (existsSync(join(root, 'dashboard/index.html'))) {
   const vite = join(dirname(require.resolve('vite/package.json')), 'bin/vite.js')
   run(vite, ['build', 'dashboard', '--logLevel', 'warn'])
 }
+// When everything was built: `npm start` compares the sources with it.
+writeFileSync(join(root, 'dist/.built'), '')

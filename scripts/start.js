@@ -5,7 +5,15 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const SOURCES = ['src', 'client', 'examples', 'dashboard', 'scripts/build.js', 'package.json', 'tsconfig.base.json']
+const SOURCES = [
+  'src',
+  'client',
+  'examples',
+  'dashboard',
+  'scripts/build.js',
+  'package.json',
+  'tsconfig.base.json',
+]
 /** Written last by each part of the build. */
 const BUILT = ['dist/src/cli/main.js', 'dist/examples/discovery/index.js', 'dist/dashboard/index.html']
 
@@ -26,7 +34,10 @@ function isStale() {
 
 if (isStale()) {
   process.stdout.write('Building Spillway\n')
-  const { status } = spawnSync(process.execPath, [join(root, 'scripts/build.js')], { cwd: root, stdio: 'inherit' })
+  const { status } = spawnSync(process.execPath, [join(root, 'scripts/build.js')], {
+    cwd: root,
+    stdio: 'inherit',
+  })
   if (status !== 0) process.exit(status ?? 1)
 }
 

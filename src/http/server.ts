@@ -6,6 +6,7 @@ import fastify, {
   type FastifyPluginAsync,
   type FastifyReply,
   type FastifyRequest,
+  LogController,
 } from 'fastify'
 import { Access } from '../access/access.js'
 import { ApiKeys } from '../access/keys.js'
@@ -71,7 +72,7 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
   const loggerInstance: FastifyBaseLogger = logOf(config)
   const app = fastify({
     loggerInstance,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.maxBodyBytes,
     requestTimeout: REQUEST_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -119,7 +120,9 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
     streams,
     listen: async () => {
       try {
-        await app.listen({ host: config.host, port: config.port })
+        // Not by Fastify, which says so in the log of everybody who starts it.
+        app.server.listen({ host: config.host, port: config.port })
+        await once(app.server, 'listening')
       } catch (error) {
         throw cannotListen(error, config)
       }
@@ -155,8 +158,8 @@ function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): F
   if (refusal.code === 'INTERNAL')
     request.log.error({ err: refusal.cause ?? refusal, url: request.routeOptions?.url }, refusal.message)
   else if (refusal.status >= 500) request.log.warn({ code: refusal.code }, refusal.message)
-  const problem = JSON.stringify(problemOf(refusal, request.raw.url))
-  // Text, not an object: Fastify would look for a serialiser of the route.
+  // Bytes: to text Fastify adds a charset, which this media type does not have.
+  const problem = Buffer.from(JSON.stringify(problemOf(refusal, request.raw.url)))
   return reply.code(refusal.status).headers(problemHeaders(refusal)).send(problem)
 }
 
