@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import { Spillway } from 'spillway'
-import { SyncedFiles } from '../src/postgres/synced-files.js'
+import { SYNCED_PARAMS, SyncedFiles } from '../src/postgres/synced-files.js'
 import { startPostgres } from '../test/support/postgres.js'
 import { BARE_TABLE, type BareRow, Gatherer, insertMany, insertOne } from './bare.js'
 import { load, payload } from './load.js'
@@ -85,8 +85,10 @@ async function onPglite({ quick }: Options): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'spillway-bench-'))
   const spillway = await Spillway.open({ dataDir: join(folder, 'spillway') })
   // With an fsync that reaches the disk, as Spillway opens its own.
-  const startParams = PGlite.defaultStartParams.filter((param) => param !== '-F')
-  const pglite = await PGlite.create({ fs: new SyncedFiles(join(folder, 'bare')), startParams })
+  const pglite = await PGlite.create({
+    fs: new SyncedFiles(join(folder, 'bare')),
+    startParams: SYNCED_PARAMS,
+  })
   try {
     await pglite.exec(BARE_TABLE)
     const next = numbers()

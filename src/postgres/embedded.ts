@@ -14,7 +14,7 @@ import {
 } from './client.js'
 import { type DirectoryLock, lockDirectory } from './directory-lock.js'
 import { translate } from './errors.js'
-import { SyncedFiles } from './synced-files.js'
+import { SYNCED_PARAMS, SyncedFiles } from './synced-files.js'
 
 /** PGlite in this process, its files under `<dataDir>/postgres`, held against a second process. */
 export class EmbeddedDatabase implements Database {
@@ -39,9 +39,7 @@ export class EmbeddedDatabase implements Database {
           ? 'opening the embedded database'
           : 'creating the embedded database (some seconds, once)',
       )
-      // Without -F, which turns fsync off.
-      const startParams = PGlite.defaultStartParams.filter((param) => param !== '-F')
-      const pglite = await PGlite.create({ fs: new SyncedFiles(files), startParams })
+      const pglite = await PGlite.create({ fs: new SyncedFiles(files), startParams: SYNCED_PARAMS })
       return new EmbeddedDatabase(pglite, lock)
     } catch (error) {
       await lock.release()

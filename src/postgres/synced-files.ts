@@ -1,8 +1,16 @@
 import { fsyncSync } from 'node:fs'
+import { PGlite } from '@electric-sql/pglite'
 import { NodeFS } from '@electric-sql/pglite/nodefs'
 
 type Init = NodeFS['init']
 type Module = Parameters<Init>[1]
+
+/** PGlite's parameters without -F, which turns fsync off; its fdatasync, the usual method, does nothing at all. */
+export const SYNCED_PARAMS = [
+  ...PGlite.defaultStartParams.filter((param) => param !== '-F'),
+  '-c',
+  'wal_sync_method=fsync',
+]
 
 /**
  * PGlite's files on the disk, with fsync. PGlite's own file system has none: PostgreSQL's calls would succeed

@@ -102,6 +102,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON spillway.receipts TO spillway_app;
 -- Answers one row: when, and for each flow its term, the seq of its first event here and the first letter of its
 -- durability. Event i gets the first seq of its flow + rank - 1, unless "odd" is not null: then that tells for
 -- every event, by its place from 1, its seq, the event that had its key before, or the durability that refused it.
+-- An event whose key stands earlier in the batch has rank 0.
 --
 -- Without hash and merge joins the heads are updated in the order of the caller's arrays, so that two batches
 -- do not wait for each other in a circle. Compiling the plans would take longer than running them.
@@ -168,8 +169,8 @@ BEGIN
   durabilities := array_to_string(ARRAY(SELECT left(k, 1) FROM unnest(kinds) k), '');
 
   IF EXISTS (
-    SELECT FROM unnest(flow_at, asked, keys) AS e (f, asked, key)
-    WHERE e.asked <> kinds[e.f]
+    SELECT FROM unnest(flow_at, rank, asked, keys) AS e (f, r, asked, key)
+    WHERE e.asked <> kinds[e.f] OR e.r = 0
       OR e.key IS NOT NULL AND EXISTS (SELECT FROM spillway.events x WHERE x.flow_id = ids[e.f] AND x.key = e.key)
   ) THEN
     odd := spillway.append_odd(at, tenants, ids, firsts, terms, kinds, flow_at, types, sources, keys, asked, payloads);
@@ -203,7 +204,10 @@ BEGIN
     LEFT JOIN spillway.events x ON x.flow_id = ids[e.f] AND x.key = e.key
   ), fresh AS MATERIALIZED (
     SELECT d.*, firsts[d.f] - 1 + row_number() OVER (PARTITION BY d.f ORDER BY d.place) AS seq
-    FROM draft d WHERE NOT d.refused AND d.first_seq IS NULL
+    FROM (
+      SELECT n.*, row_number() OVER (PARTITION BY n.f, n.key ORDER BY n.place) AS nth
+      FROM draft n WHERE NOT n.refused AND n.first_seq IS NULL
+    ) d WHERE d.key IS NULL OR d.nth = 1
   ), stored AS (
     INSERT INTO spillway.events (flow_id, seq, term, tenant, type, source, key, at, payload)
     SELECT ids[n.f], n.seq, terms[n.f], tenants[n.f], n.type, n.source, n.key, append_odd.at, n.payload FROM fresh n
@@ -213,8 +217,11 @@ BEGIN
     WHEN d.first_seq IS NOT NULL THEN jsonb_build_object(
       'seq', d.first_seq, 'term', d.first_term, 'type', d.first_type, 'source', d.first_source,
       'payload', d.first_payload, 'at', extract(epoch FROM d.first_at) * 1000)
-    ELSE jsonb_build_object('seq', n.seq) END)
-  FROM draft d LEFT JOIN fresh n ON n.place = d.place
+    WHEN n.place = d.place THEN jsonb_build_object('seq', n.seq)
+    ELSE jsonb_build_object(
+      'seq', n.seq, 'term', terms[n.f], 'type', n.type, 'source', n.source,
+      'payload', n.payload, 'at', extract(epoch FROM append_odd.at) * 1000) END)
+  FROM draft d LEFT JOIN fresh n ON n.place = d.place OR n.f = d.f AND n.key = d.key
   INTO answer;
 
   UPDATE spillway.flows f SET head = w.last
