@@ -17,6 +17,7 @@ import { Voice } from './voice.js'
 import {
   type Checkpoint,
   loadCheckpoint,
+  PASS_BEGINS,
   type Phase,
   type Source,
   saveCheckpoint,
@@ -159,14 +160,15 @@ export async function beginRun(
     mapping: null,
     inventory: { rowsAt: 0, rowsDone: 0, added: 0, updated: 0, logBytes: 0, rejected: 0, rejectedBytes: 0 },
     analysis: {
-      linked: false,
       assets: 0,
-      edges: 0,
-      unresolved: 0,
-      unresolvedNames: [],
       byType: {},
       byEnvironment: {},
       byTreatment: {},
+      edges: 0,
+      unresolved: 0,
+      unresolvedNames: [],
+      linked: PASS_BEGINS,
+      assessed: PASS_BEGINS,
     },
   }
   await saveCheckpoint(folder, checkpoint)

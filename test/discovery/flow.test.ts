@@ -1,18 +1,19 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import { Spillway } from 'spillway'
+import type { Spillway } from 'spillway'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeSample } from '../../examples/discovery/data/make-sample.js'
 import { runDemo } from '../../examples/discovery/index.js'
-import { historyOf, lastingFolder } from './flows.js'
+import { freshSpillway, historyOf } from './flows.js'
 import { testFile } from './tables.js'
 
 let spillway: Spillway
+let close: () => Promise<void>
 
 beforeAll(async () => {
-  spillway = await Spillway.open({ dataDir: await lastingFolder() })
+  ;({ spillway, close } = await freshSpillway())
 })
 
-afterAll(() => spillway.close())
+afterAll(() => close())
 
 const DIRTY = [
   'Hostname;Env;OS;Depends on;Owner',

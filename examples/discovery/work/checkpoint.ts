@@ -55,17 +55,30 @@ export interface Inventory {
 }
 
 export interface Analysis {
-  /** True once the dependencies are certain. */
-  readonly linked: boolean
   readonly assets: number
-  readonly edges: number
   readonly byType: Counts
   readonly byEnvironment: Counts
   readonly byTreatment: Counts
+  readonly edges: number
   /** References that no asset answers to: how many, and the most frequent. */
   readonly unresolved: number
   readonly unresolvedNames: readonly (readonly [name: string, times: number])[]
+  readonly linked: Pass
+  readonly assessed: Pass
 }
+
+/** How far one pass over the assets is. */
+export interface Pass {
+  readonly over: boolean
+  /** Place in the journal of assets, in bytes, and how many came before it. */
+  readonly at: number
+  readonly done: number
+  /** Bytes of the pass's own journals that are certain. */
+  readonly bytes: number
+  readonly unresolvedBytes: number
+}
+
+export const PASS_BEGINS: Pass = { over: false, at: 0, done: 0, bytes: 0, unresolvedBytes: 0 }
 
 export type Counts = Readonly<Record<string, number>>
 

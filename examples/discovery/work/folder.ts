@@ -30,6 +30,7 @@ export interface Folder {
   readonly log: string
   readonly assets: string
   readonly edges: string
+  readonly unresolved: string
   readonly assessed: string
   readonly html: string
   readonly csv: string
@@ -49,6 +50,7 @@ export function runFolder(dataDir: string, tenant: string, flow: string): Folder
     log: at('upserts.jsonl'),
     assets: at('assets.jsonl'),
     edges: at('edges.jsonl'),
+    unresolved: at('unresolved.jsonl'),
     assessed: at('assessed.jsonl'),
     html: at('report.html'),
     csv: at('report.csv'),

@@ -1,0 +1,25 @@
+// One process that runs the discovery flow on the built package, to be killed or measured from outside.
+// Arguments: file, data folder, database, flow. It says `ready`, then its result as a line of JSON.
+import { Spillway } from 'spillway'
+import { runDemo } from '../../dist/examples/discovery/index.js'
+
+const [file, dataDir, postgres, flow] = process.argv.slice(2)
+const spillway = await Spillway.open({ dataDir, postgres })
+process.stdout.write('ready\n')
+globalThis.gc?.()
+const before = process.memoryUsage().rss
+let peak = before
+const watch = setInterval(() => {
+  peak = Math.max(peak, process.memoryUsage().rss)
+}, 20)
+const result = await runDemo({
+  spillway,
+  file,
+  flow,
+  progress: false,
+  autoConfirmMs: 150,
+  asOf: '2026-01-18',
+})
+clearInterval(watch)
+await spillway.close()
+process.stdout.write(`${JSON.stringify({ ...result, before, peak })}\n`)
