@@ -9,7 +9,7 @@ export interface Grouped {
   readonly wanted: readonly (string | null)[]
   /** Place of each event's flow, from 1. */
   readonly flowAt: readonly number[]
-  /** 1, 2 … of each event within its flow. */
+  /** 1, 2 … of each event within its flow; 0 if its key stands earlier in the batch. */
   readonly rank: readonly number[]
 }
 
@@ -25,13 +25,13 @@ export function groupDrafts(drafts: readonly Draft[]): Grouped {
     }
     let group = flows.get(draft.flow)
     if (!group) {
-      group = { tenant: draft.tenant, flow: draft.flow, place: 0, count: 0, wanted: null }
+      group = { tenant: draft.tenant, flow: draft.flow, place: 0, count: 0, wanted: null, keys: undefined }
       flows.set(draft.flow, group)
       groups.push(group)
     }
     group.wanted ??= draft.durability
     group.count += 1
-    return { group, rank: group.count }
+    return { group, rank: isFirstOfKey(group, draft.key) ? group.count : 0 }
   })
   groups.sort((a, b) => compareBytes(a.tenant, b.tenant) || compareBytes(a.flow, b.flow))
   groups.forEach((group, index) => {
@@ -50,6 +50,14 @@ interface Group extends FlowRef {
   place: number
   count: number
   wanted: string | null
+  keys: Set<string> | undefined
+}
+
+function isFirstOfKey(group: Group, key: string | null): boolean {
+  if (key === null) return true
+  group.keys ??= new Set()
+  const { size } = group.keys
+  return group.keys.add(key).size > size
 }
 
 /** Compares as the UTF-8 bytes do. JavaScript's own order differs where surrogates meet U+E000 and above. */

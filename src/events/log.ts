@@ -105,13 +105,16 @@ export interface EventLog {
   read(ref: FlowRef, range: Range): Promise<Page>
   /** For each flow, what came after its seq, at most `limit` a flow: one round trip for all of them. */
   readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]>
-  /** Trims the flow to its retention; returns how many events went. */
+  /**
+   * Trims the flow to its retention; returns how many events went.
+   * Errors: `FLOW_BUSY` (nothing trimmed) if another transaction holds the flow.
+   */
   trim(ref: FlowRef, retention: Retention): Promise<number>
   /**
    * Forgets flows without events that have been silent for long, at most `flows` of them; returns how many. Who
    * has a cursor of one is told `lost` if it comes to be again.
    */
   forget(retention: Retention, flows: number): Promise<number>
-  /** Trims flows whose oldest event is older than the retention, oldest first, at most `flows` of them. */
+  /** Trims flows whose oldest event is older than the retention, oldest first, at most `flows` of them; a busy one stays. */
   trimOldest(retention: Retention, flows: number): Promise<number>
 }

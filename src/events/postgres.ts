@@ -60,8 +60,7 @@ export class PostgresLog implements EventLog {
   }
 
   async append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
-    const { distinct, placeOf } = collapse(drafts)
-    const { flows, counts, wanted, flowAt, rank } = groupDrafts(distinct)
+    const { flows, counts, wanted, flowAt, rank } = groupDrafts(drafts)
     const rows = await this.#query<Answer>(
       'SELECT * FROM spillway.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)',
       [
@@ -73,22 +72,16 @@ export class PostgresLog implements EventLog {
         wanted,
         flowAt,
         rank,
-        distinct.map((draft) => draft.type),
-        distinct.map((draft) => draft.source),
-        distinct.map((draft) => draft.key),
-        distinct.map((draft) => draft.durability),
-        distinct.map((draft) => draft.payload),
+        drafts.map((draft) => draft.type),
+        drafts.map((draft) => draft.source),
+        drafts.map((draft) => draft.key),
+        drafts.map((draft) => draft.durability),
+        drafts.map((draft) => draft.payload),
       ],
     )
     const answer = rows[0]
     if (!answer) throw new SpillwayError('INTERNAL', 'spillway.append returned no row')
-    const outcomes = distinct.map((draft, i) =>
-      outcomeOf(draft, answer, i, flowAt[i] as number, rank[i] as number),
-    )
-    return placeOf.map((place, i) => {
-      const outcome = outcomes[place] as Outcome
-      return 'event' in outcome && distinct[place] !== drafts[i] ? { ...outcome, repeated: true } : outcome
-    })
+    return drafts.map((draft, i) => outcomeOf(draft, answer, i, flowAt[i] as number, rank[i] as number))
   }
 
   async #query<R extends object>(text: string, values: readonly unknown[]): Promise<R[]> {
@@ -151,6 +144,8 @@ export class PostgresLog implements EventLog {
 
   async trim(ref: FlowRef, retention: Retention): Promise<number> {
     return this.#db.scoped([ref.tenant], async (tx) => {
+      // Somebody's open transaction that holds the flow must not hold up the trimming of all others.
+      await tx.query(`SET LOCAL lock_timeout = '250ms'`)
       // The range is found without a lock on the head, so that publishing goes on beside the deletion.
       const deleted = await tx.query<{ last: number }>(
         `DELETE FROM spillway.events x USING (
@@ -165,6 +160,11 @@ export class PostgresLog implements EventLog {
         [ref.tenant, ref.flow, retention.maxEvents, retention.maxAgeMs],
       )
       const last = deleted.reduce((max, row) => Math.max(max, row.last), 0)
+      // A statement of its own: the update must see the events of the publish that it may have waited for.
+      await tx.query('SELECT FROM spillway.flows WHERE tenant = $1 AND flow = $2 FOR UPDATE', [
+        ref.tenant,
+        ref.flow,
+      ])
       await tx.query(
         `UPDATE spillway.flows f SET floor = greatest(f.floor, $3), oldest_at = (
            SELECT x.at FROM spillway.events x WHERE x.flow_id = f.id ORDER BY x.seq LIMIT 1)
@@ -204,7 +204,13 @@ export class PostgresLog implements EventLog {
       ),
     )
     let trimmed = 0
-    for (const ref of due) trimmed += await this.trim(ref, retention)
+    for (const ref of due) {
+      try {
+        trimmed += await this.trim(ref, retention)
+      } catch (error) {
+        if (!(error instanceof SpillwayError && error.code === 'FLOW_BUSY')) throw error
+      }
+    }
     await this.#db.query(
       `DELETE FROM spillway.receipts WHERE at < clock_timestamp() - interval '${RECEIPTS_KEPT}'`,
     )
@@ -243,21 +249,6 @@ function eventsOf(rows: readonly EventRow[]): StoredEvent[] {
           },
         ],
   )
-}
-
-/** Two drafts with one key in one flow are one event: the later one stands for the first. */
-function collapse(drafts: readonly Draft[]): { distinct: Draft[]; placeOf: number[] } {
-  const distinct: Draft[] = []
-  const seen = new Map<string, number>()
-  const placeOf = drafts.map((draft) => {
-    if (draft.key === null) return distinct.push(draft) - 1
-    const name = JSON.stringify([draft.tenant, draft.flow, draft.key])
-    const first = seen.get(name)
-    if (first !== undefined) return first
-    seen.set(name, distinct.length)
-    return distinct.push(draft) - 1
-  })
-  return { distinct, placeOf }
 }
 
 function outcomeOf(draft: Draft, answer: Answer, index: number, flowAt: number, rank: number): Outcome {

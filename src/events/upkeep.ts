@@ -20,6 +20,7 @@ export class Upkeep {
   readonly #due = new Map<string, FlowRef>()
   #timer: NodeJS.Timeout | undefined
   #working: Promise<void> | undefined
+  #sweepDue = false
   #closed = false
 
   constructor(log: EventLog, states: FlowStates, retention: Retention) {
@@ -50,36 +51,43 @@ export class Upkeep {
   }
 
   #wake(sweep: boolean): void {
+    this.#sweepDue ||= sweep
     if (this.#working || this.#closed) return
-    // A failed round is made up for by the next sweep: retention is never urgent.
-    this.#working = this.#work(sweep)
-      .catch(() => undefined)
-      .finally(() => {
-        this.#working = undefined
-      })
+    this.#working = this.#work().finally(() => {
+      this.#working = undefined
+    })
   }
 
-  async #work(sweep: boolean): Promise<void> {
-    for (let next = first(this.#due); next && !this.#closed; next = first(this.#due)) {
-      const [tag, ref] = next
-      const { position } = await this.#log.read(ref, { order: 'asc', limit: 1 })
-      const trimmed = await this.#log.trim(ref, this.#retention)
-      if (this.#floors.size > 10_000) this.#floors.clear()
-      this.#floors.set(tag, position.floor + trimmed)
-      if (trimmed === 0 || position.head - position.floor - trimmed <= this.#retention.maxEvents)
-        this.#due.delete(tag)
+  /** What fails is left to a later round, and never keeps the rest from its turn: retention is not urgent. */
+  async #work(): Promise<void> {
+    await this.#sweep()
+    for (let progress = true; progress && !this.#closed; ) {
+      progress = false
+      for (const [tag, ref] of [...this.#due]) {
+        if (this.#closed) return
+        await this.#sweep()
+        progress = (await this.#trim(tag, ref).catch(() => false)) || progress
+      }
     }
-    if (sweep && !this.#closed) await this.#sweep()
   }
 
   async #sweep(): Promise<void> {
-    await this.#log.trimOldest(this.#retention, SWEEP_FLOWS)
-    await this.#log.forget(this.#retention, SWEEP_FLOWS)
-    await this.#states.forget(this.#retention.flowAgeMs, SWEEP_FLOWS)
+    if (!this.#sweepDue) return
+    this.#sweepDue = false
+    const { flowAgeMs } = this.#retention
+    const ignore = () => 0
+    await this.#log.trimOldest(this.#retention, SWEEP_FLOWS).catch(ignore)
+    await this.#log.forget(this.#retention, SWEEP_FLOWS).catch(ignore)
+    await this.#states.forget(flowAgeMs, SWEEP_FLOWS).catch(ignore)
   }
-}
 
-function first<K, V>(map: ReadonlyMap<K, V>): readonly [K, V] | undefined {
-  for (const entry of map) return entry
-  return undefined
+  async #trim(tag: string, ref: FlowRef): Promise<boolean> {
+    const { position } = await this.#log.read(ref, { order: 'asc', limit: 1 })
+    const trimmed = await this.#log.trim(ref, this.#retention)
+    if (this.#floors.size > 10_000) this.#floors.clear()
+    this.#floors.set(tag, position.floor + trimmed)
+    if (trimmed === 0 || position.head - position.floor - trimmed <= this.#retention.maxEvents)
+      this.#due.delete(tag)
+    return true
+  }
 }

@@ -42,7 +42,9 @@ describe('flows without events', () => {
     expect(await log.forget(NOW, 100)).toBeGreaterThan(0)
     const states = new PostgresStates(spillway.database)
     await states.forget(0, 100)
-    expect(await spillway.tenant('acme').flows()).not.toContainEqual(expect.objectContaining({ flow: 'silent' }))
+    expect(await spillway.tenant('acme').flows()).not.toContainEqual(
+      expect.objectContaining({ flow: 'silent' }),
+    )
 
     const again = await flow.publish('c')
     expect(again.id).toBe('2-1')

@@ -140,8 +140,9 @@ BEGIN
     WITH head AS (
       UPDATE spillway.flows f SET
         head = f.head + i.n,
-        term = life,
-        term_from = CASE WHEN f.term = life THEN f.term_from ELSE f.head + 1 END,
+        -- Never back: the life may have grown while this waited for the flow.
+        term = greatest(f.term, life),
+        term_from = CASE WHEN f.term >= life THEN f.term_from ELSE f.head + 1 END,
         last_at = clock_timestamp(),
         oldest_at = coalesce(f.oldest_at, clock_timestamp())
       FROM unnest(tenants, flows, counts) WITH ORDINALITY AS i (tenant, flow, n, place)

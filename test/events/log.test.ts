@@ -1,0 +1,180 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { PostgresLog } from '../../src/events/postgres.js'
+import { EmbeddedDatabase } from '../../src/postgres/embedded.js'
+import { migrate } from '../../src/postgres/migrate.js'
+import { ServerDatabase } from '../../src/postgres/server.js'
+import { holdFlow, type Outside, openOutside, somebodyWaits } from '../postgres/outside.js'
+import { freshDatabase } from '../support/database.js'
+import { eventually } from '../support/eventually.js'
+import { startPgBouncer } from '../support/pgbouncer.js'
+import { draft, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
+import { logConformance } from './log.conformance.js'
+
+logConformance('PGlite', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'spillway-log-'))
+  const database = await EmbeddedDatabase.open(folder)
+  return {
+    database,
+    close: async () => {
+      await database.close()
+      await rm(folder, { recursive: true })
+    },
+  }
+})
+
+logConformance('PostgreSQL', async () => {
+  const fresh = await freshDatabase()
+  const database = new ServerDatabase({ url: fresh.url, listenUrl: null, poolSize: 4 })
+  return {
+    database,
+    close: async () => {
+      await database.close()
+      await fresh.drop()
+    },
+  }
+})
+
+logConformance('PostgreSQL behind PgBouncer in transaction mode', async () => {
+  const fresh = await freshDatabase()
+  const pooler = await startPgBouncer(fresh.url)
+  const database = new ServerDatabase({ url: pooler.url, listenUrl: null, poolSize: 4 })
+  return {
+    database,
+    close: async () => {
+      await database.close()
+      await pooler.remove()
+      await fresh.drop()
+    },
+  }
+})
+
+describe('the event log beside other transactions', () => {
+  let fresh: Awaited<ReturnType<typeof freshDatabase>>
+  let database: ServerDatabase
+  let log: PostgresLog
+  let outside: Outside
+  let watcher: Outside
+  beforeAll(async () => {
+    fresh = await freshDatabase()
+    database = new ServerDatabase({ url: fresh.url, listenUrl: null, poolSize: 4 })
+    await migrate(database)
+    log = new PostgresLog(database)
+    outside = await openOutside(fresh.adminUrl)
+    watcher = await openOutside(fresh.adminUrl)
+  })
+  afterAll(async () => {
+    await outside.close()
+    await watcher.close()
+    await database.close()
+    await fresh.drop()
+  })
+
+  it('refuses a batch while another transaction holds one of its flows, and stores nothing of it', async () => {
+    const [held, free] = [someFlow(), someFlow()]
+    await log.append([draft(held), draft(free)], newBatch())
+    const release = await holdFlow(outside, held.tenant, held.flow)
+    await expect(log.append([draft(free), draft(held)], newBatch())).rejects.toMatchObject({
+      code: 'FLOW_BUSY',
+      temporary: true,
+    })
+    expect(await readAll(log, free)).toHaveLength(1)
+    await release()
+    expect(seqsOf(await log.append([draft(free), draft(held)], newBatch()))).toEqual([2, 2])
+  })
+
+  it('stores a batch once that is repeated while its first try is still committing', async () => {
+    const ref = someFlow()
+    await log.append([draft(ref)], newBatch())
+    const batch = newBatch()
+    // The first try has done its work and waits for the last step: its receipt.
+    const release = await outside.hold('INSERT INTO spillway.receipts VALUES ($1, now(), $2, $3, $4)', [
+      batch.token,
+      [1],
+      [1],
+      'd',
+    ])
+    const first = log.append(numbered(ref, 3), batch).catch((error: unknown) => error)
+    await eventually(() => somebodyWaits(watcher), { what: 'the first try waits' })
+    const second = log.append(numbered(ref, 3), { ...batch, repeat: true }).catch((error: unknown) => error)
+    await release()
+    const answers = await Promise.all([first, second])
+    expect(answers.some((answer) => Array.isArray(answer))).toBe(true)
+    const again = await log.append(numbered(ref, 3), { ...batch, repeat: true })
+    expect(seqsOf(again)).toEqual([2, 3, 4])
+    expect(await readAll(log, ref)).toHaveLength(4)
+  })
+
+  it('takes a first try that arrives after its repeat for what it is', async () => {
+    const ref = someFlow()
+    const batch = newBatch()
+    await log.append(numbered(ref, 2), { ...batch, repeat: true })
+    await expect(log.append(numbered(ref, 2), batch)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
+    expect(await readAll(log, ref)).toHaveLength(2)
+  })
+
+  it('does not forget the age of an event that was published while the flow was trimmed', async () => {
+    const ref = someFlow()
+    await log.append(numbered(ref, 3), newBatch())
+    await outside.client.query(
+      `UPDATE spillway.events SET at = at - interval '1 hour'
+       WHERE flow_id = (SELECT id FROM spillway.flows WHERE flow = $1)`,
+      [ref.flow],
+    )
+    const release = await outside.hold(`SELECT spillway.publish($1, $2, 'tick')`, [ref.tenant, ref.flow])
+    const trimming = log.trim(ref, { maxEvents: 100, maxAgeMs: 60_000 })
+    await eventually(() => somebodyWaits(watcher), { what: 'the trim waits' })
+    await release('COMMIT')
+    expect(await trimming).toBe(3)
+    const { rows } = await outside.client.query(
+      'SELECT oldest_at, floor FROM spillway.flows WHERE flow = $1',
+      [ref.flow],
+    )
+    expect(rows).toEqual([{ oldest_at: expect.any(Date), floor: '3' }])
+  })
+
+  it('never goes back to an older term, whenever the log began another life', async () => {
+    const ref = someFlow()
+    await log.append(numbered(ref, 3), newBatch())
+    // The append has begun, with the old life, and waits for the flow.
+    const release = await outside.hold(`SELECT spillway.publish($1, $2, 'tick')`, [ref.tenant, ref.flow])
+    const waiting = log.append(numbered(ref, 1), newBatch())
+    await eventually(() => somebodyWaits(watcher), { what: 'the append waits' })
+    await outside.client.query('UPDATE spillway.log_life SET term = term + 1')
+    await outside.client.query(`SELECT spillway.publish($1, $2, 'tick')`, [ref.tenant, ref.flow])
+    await release('COMMIT')
+    const [outcome] = await waiting
+    expect(outcome).toMatchObject({ event: { term: 2, seq: 6 } })
+    const { position } = await log.read(ref, { order: 'asc', limit: 1 })
+    expect(position).toEqual({ term: 2, termFrom: 5, head: 6, floor: 0 })
+    await watcher.client.query('UPDATE spillway.log_life SET term = 1')
+  })
+
+  it('does not wait long to trim a flow that another transaction holds', async () => {
+    const ref = someFlow()
+    await log.append(numbered(ref, 9), newBatch())
+    const release = await holdFlow(outside, ref.tenant, ref.flow)
+    await expect(log.trim(ref, { maxEvents: 3, maxAgeMs: 1e12 })).rejects.toMatchObject({ code: 'FLOW_BUSY' })
+    await release()
+    expect(await readAll(log, ref)).toHaveLength(9)
+    expect(await log.trim(ref, { maxEvents: 3, maxAgeMs: 1e12 })).toBe(6)
+  })
+
+  it('trims by age the flows that it can, beside one that another transaction holds', async () => {
+    const refs = [someFlow('aged'), someFlow('aged')]
+    await log.append(
+      refs.flatMap((ref) => numbered(ref, 2)),
+      newBatch(),
+    )
+    await outside.client.query(`UPDATE spillway.events SET at = at - interval '1 hour' WHERE tenant = 'aged'`)
+    await outside.client.query(
+      `UPDATE spillway.flows SET oldest_at = oldest_at - interval '1 hour' WHERE tenant = 'aged'`,
+    )
+    const release = await holdFlow(outside, 'aged', refs[0]?.flow as string)
+    expect(await log.trimOldest({ maxEvents: 100, maxAgeMs: 60_000 }, 100)).toBe(2)
+    await release()
+    expect(await log.trimOldest({ maxEvents: 100, maxAgeMs: 60_000 }, 100)).toBe(2)
+  })
+})
