@@ -44,7 +44,7 @@ export class Appender {
   readonly #log: EventLog
   readonly #options: Required<AppenderOptions>
   readonly #lanes = new Map<string, Lane>()
-  #ready: Lane[] = []
+  readonly #ready = new Set<Lane>()
   #inFlight = 0
   #waitingBytes = 0
   #scheduled = false
@@ -85,7 +85,7 @@ export class Appender {
         this.#lanes.set(tag, lane)
       }
       lane.units.push({ drafts, bytes, deadline: now() + deadlineMs, resolve, reject })
-      if (!lane.held && lane.units.length === 1) this.#ready.push(lane)
+      if (!lane.held && lane.units.length === 1) this.#ready.add(lane)
       this.#schedule()
     })
   }
@@ -98,11 +98,11 @@ export class Appender {
 
   /** One turn of the event loop later: what is published in this one goes together. */
   #schedule(): void {
-    if (this.#scheduled || this.#inFlight >= this.#options.parallel || this.#ready.length === 0) return
+    if (this.#scheduled || this.#inFlight >= this.#options.parallel || this.#ready.size === 0) return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
-      while (this.#inFlight < this.#options.parallel && this.#ready.length > 0) this.#start(this.#takeBatch())
+      while (this.#inFlight < this.#options.parallel && this.#ready.size > 0) this.#start(this.#takeBatch())
     })
   }
 
@@ -111,8 +111,7 @@ export class Appender {
     const batch = new Map<Lane, Unit[]>()
     let events = 0
     let bytes = 0
-    let lane = this.#ready[0]
-    while (lane && (events === 0 || (events < batchEvents && bytes < batchBytes))) {
+    for (const lane of this.#ready) {
       const taken: Unit[] = []
       for (const unit of lane.units) {
         if (events > 0 && (events + unit.drafts.length > batchEvents || bytes + unit.bytes > batchBytes))
@@ -125,51 +124,52 @@ export class Appender {
       lane.units = lane.units.slice(taken.length)
       lane.held = true
       batch.set(lane, taken)
-      this.#ready.shift()
-      lane = this.#ready[0]
+      this.#ready.delete(lane)
     }
     return batch
   }
 
   #start(batch: Map<Lane, Unit[]>): void {
     this.#inFlight += 1
-    this.#store(batch, () => {
+    void this.#store(batch, () => {
       this.#inFlight -= 1
-      this.#schedule()
-    }).finally(() => {
-      for (const lane of batch.keys()) this.#release(lane)
-      this.#schedule()
-      if (this.#lanes.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
     })
   }
 
-  #release(lane: Lane): void {
-    lane.held = false
-    if (lane.units.length > 0) this.#ready.push(lane)
-    else this.#lanes.delete(lane.tag)
+  #release(lanes: Iterable<Lane>): void {
+    for (const lane of lanes) {
+      lane.held = false
+      if (lane.units.length > 0) this.#ready.add(lane)
+      else this.#lanes.delete(lane.tag)
+    }
+    this.#schedule()
+    if (this.#lanes.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
   }
 
   /**
-   * Stores a batch; never rejects. `leave` gives its place in flight to another batch, once: when it is done,
-   * or when it starts to wait for a flow that somebody else's transaction holds.
+   * Stores a batch; never rejects. `leave` gives its place in flight to another batch: when it is done, or when
+   * it starts to wait for a flow that somebody else's transaction holds.
    */
   async #store(batch: Map<Lane, Unit[]>, leave: () => void): Promise<void> {
     const units = [...batch.values()].flat()
+    const drafts = units.flatMap((unit) => unit.drafts)
+    let outcomes: readonly Outcome[]
     try {
-      const drafts = units.flatMap((unit) => unit.drafts)
-      const outcomes = await this.#appendExactly(drafts, Math.min(...units.map((unit) => unit.deadline)))
-      leave()
-      this.#options.onStored(drafts, outcomes)
-      let from = 0
-      for (const unit of units) {
-        const to = from + unit.drafts.length
-        this.#settle(unit, () => unit.resolve(outcomes.slice(from, to)))
-        from = to
-      }
+      outcomes = await this.#appendExactly(drafts, Math.min(...units.map((unit) => unit.deadline)))
     } catch (error) {
       leave()
-      await this.#storeApart(batch, units, error)
+      return this.#storeApart(batch, units, error)
     }
+    leave()
+    this.#options.onStored(drafts, outcomes)
+    let from = 0
+    for (const unit of units) {
+      const to = from + unit.drafts.length
+      this.#waitingBytes -= unit.bytes
+      unit.resolve(outcomes.slice(from, to))
+      from = to
+    }
+    this.#release(batch.keys())
   }
 
   /** After a refusal of a whole batch: its flows one half after the other, so that only the culprit fails. */
@@ -188,17 +188,15 @@ export class Appender {
     }
     const { now } = this.#options
     const open = code === 'FLOW_BUSY' ? units.filter((unit) => unit.deadline > now()) : []
-    for (const unit of units) if (!open.includes(unit)) this.#settle(unit, () => unit.reject(error))
-    const [lane] = lanes
-    if (lane && open.length > 0) {
-      await delay(50)
-      await this.#store(new Map([[lane[0], [...open]]]), noop)
+    for (const unit of units) {
+      if (open.includes(unit)) continue
+      this.#waitingBytes -= unit.bytes
+      unit.reject(error)
     }
-  }
-
-  #settle(unit: Unit, answer: () => void): void {
-    this.#waitingBytes -= unit.bytes
-    answer()
+    const [lane] = batch.keys()
+    if (!lane || open.length === 0) return this.#release(batch.keys())
+    await delay(50)
+    await this.#store(new Map([[lane, open]]), noop)
   }
 
   /**
