@@ -47,9 +47,9 @@ async function byFlows({ quick }: Options): Promise<void> {
 async function byStored({ quick }: Options): Promise<void> {
   const kept = quick ? 30_000 : 3_000_000
   const server = await startPostgres()
-  const { url } = await server.database()
+  const { url, adminUrl } = await server.database()
   const spillway = await Spillway.open({ postgres: url, config: { retentionEvents: kept / 1000 } })
-  const client = new pg.Client({ connectionString: url })
+  const client = new pg.Client({ connectionString: adminUrl })
   await client.connect()
   try {
     const tenant = spillway.tenant('bench')
