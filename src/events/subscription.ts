@@ -29,7 +29,8 @@ export type Start = Cursor | 'now' | 'invalid'
 export class Subscription implements LiveReader {
   readonly #feed: Feed
   readonly #sink: Sink
-  readonly #closed = new AbortController()
+  /** Only while something is waited for: an idle reader has none. */
+  #stop: AbortController | undefined
   #cursor: Cursor | undefined
   #state: 'reading' | 'live' | 'full' | 'closed' = 'reading'
 
@@ -59,13 +60,13 @@ export class Subscription implements LiveReader {
   close(): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
-    this.#closed.abort()
+    this.#stop?.abort()
     this.#feed.leave(this)
     this.#feed.release()
   }
 
   async #begin(start: Start): Promise<void> {
-    while (this.#feed.place === undefined && !this.#over) await this.#feed.looked(this.#closed.signal)
+    while (this.#feed.place === undefined && !this.#over) await this.#feed.looked(this.#signal)
     const place = this.#feed.place
     if (!place || this.#over) return
     if (start === 'now') return this.#open(place, [])
@@ -91,6 +92,7 @@ export class Subscription implements LiveReader {
       const place = this.#feed.place
       if (place && place.seq === cursor.seq && (place.term === cursor.term || cursor.seq === 0)) {
         this.#state = 'live'
+        this.#stop = undefined
         this.#feed.join(this)
         return
       }
@@ -121,7 +123,7 @@ export class Subscription implements LiveReader {
   async #waitForFeed(term: number, seq: number): Promise<void> {
     this.#cursor = { term, seq }
     const { place } = this.#feed
-    if (!place || place.seq !== seq || place.term !== term) await this.#feed.looked(this.#closed.signal)
+    if (!place || place.seq !== seq || place.term !== term) await this.#feed.looked(this.#signal)
   }
 
   #hand(delivery: Delivery): void {
@@ -133,7 +135,13 @@ export class Subscription implements LiveReader {
   }
 
   async #pause(ms: number): Promise<void> {
-    await delay(ms, undefined, { signal: this.#closed.signal }).catch(() => undefined)
+    await delay(ms, undefined, { signal: this.#signal }).catch(() => undefined)
+  }
+
+  get #signal(): AbortSignal {
+    this.#stop ??= new AbortController()
+    if (this.#over) this.#stop.abort()
+    return this.#stop.signal
   }
 
   get #over(): boolean {

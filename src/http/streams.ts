@@ -81,7 +81,13 @@ export class Streams {
     }
     res.writeHead(200, { ...request.headers, ...SSE_HEADERS })
     res.flushHeaders()
-    if (!res.socket || res.socket.destroyed) return
+    if (!res.socket) {
+      // Pipelined behind an answer that is not sent yet: it would be open for ever, and nobody would count it.
+      res.end()
+      return
+    }
+    if (res.socket.destroyed) return
+    forget(res)
     res.socket.setNoDelay(true)
     res.socket.setTimeout(0)
 
@@ -149,4 +155,14 @@ export class Streams {
       else connection.tick(now, { bufferBytes, stallMs, heartbeatMs })
     }
   }
+}
+
+/**
+ * Lets go of what only the head needed. The answer never finishes: what listens for that would keep the
+ * framework's request and reply, and a browser's headers, in memory for as long as the stream (bench/memory).
+ */
+function forget(res: ServerResponse): void {
+  res.removeAllListeners()
+  res.req.rawHeaders.length = 0
+  res.req.headers = {}
 }
