@@ -27,7 +27,7 @@ export const CODES = {
   INTERNAL: { status: 500, temporary: false },
   CONFIG_INVALID: { status: 500, temporary: false },
   SCHEMA_TOO_NEW: { status: 500, temporary: false },
-  CLOSED: { status: 503, temporary: true },
+  CLOSED: { status: 503, temporary: false },
   DRAINING: { status: 503, temporary: true },
   NOT_READY: { status: 503, temporary: true },
   KEYS_UNAVAILABLE: { status: 503, temporary: true },

@@ -13,7 +13,7 @@ import {
   scopePrelude,
 } from './client.js'
 import { type DirectoryLock, lockDirectory } from './directory-lock.js'
-import { translate } from './errors.js'
+import { closed, translate } from './errors.js'
 import { SYNCED_PARAMS, SyncedFiles } from './synced-files.js'
 
 /** PGlite in this process, its files under `<dataDir>/postgres`, held against a second process. */
@@ -22,6 +22,7 @@ export class EmbeddedDatabase implements Database {
   readonly parallel = 1
   readonly #pglite: PGlite
   readonly #lock: DirectoryLock
+  #closed = false
 
   private constructor(pglite: PGlite, lock: DirectoryLock) {
     this.#pglite = pglite
@@ -52,6 +53,7 @@ export class EmbeddedDatabase implements Database {
   }
 
   async query<R extends object = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
+    if (this.#closed) throw closed()
     try {
       return (await this.#pglite.query<R>(text, [...values])).rows
     } catch (error) {
@@ -73,6 +75,7 @@ export class EmbeddedDatabase implements Database {
   }
 
   async #inTransaction<T>(run: (tx: Transaction) => Promise<T>): Promise<T> {
+    if (this.#closed) throw closed()
     try {
       return await this.#pglite.transaction(run)
     } catch (error) {
@@ -87,6 +90,7 @@ export class EmbeddedDatabase implements Database {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     await this.#pglite.close()
     await this.#lock.release()
   }

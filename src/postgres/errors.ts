@@ -51,6 +51,11 @@ export function translate(error: unknown): SpillwayError {
   return new SpillwayError('INTERNAL', `PostgreSQL refused a statement: ${message}`, { cause: error })
 }
 
+/** Of a statement on a database that this process has closed. */
+export function closed(): SpillwayError {
+  return new SpillwayError('CLOSED', 'This Spillway was closed')
+}
+
 /** The SQLSTATE behind an error of ours, if a server gave one. */
 export function sqlState(error: unknown): string | undefined {
   const cause = error instanceof SpillwayError ? error.cause : error

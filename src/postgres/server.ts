@@ -8,7 +8,7 @@ import {
   type Script,
   scopePrelude,
 } from './client.js'
-import { translate } from './errors.js'
+import { closed, translate } from './errors.js'
 import { listenOn } from './listen.js'
 
 export interface ServerOptions {
@@ -36,6 +36,7 @@ export class ServerDatabase implements Database {
   readonly #pool: pg.Pool
   readonly #listenUrl: string | null
   readonly #connectTimeoutMs: number
+  #closed = false
 
   constructor(options: ServerOptions) {
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 3000
@@ -57,6 +58,7 @@ export class ServerDatabase implements Database {
   }
 
   async query<R extends object = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
+    if (this.#closed) throw closed()
     try {
       return (await this.#pool.query<R & pg.QueryResultRow>(text, [...values])).rows
     } catch (error) {
@@ -73,6 +75,7 @@ export class ServerDatabase implements Database {
   }
 
   async #inTransaction<T>(prelude: string, run: (tx: Script) => Promise<T>): Promise<T> {
+    if (this.#closed) throw closed()
     const client = await this.#pool.connect().catch((error: unknown) => {
       throw translate(error)
     })
@@ -109,6 +112,7 @@ export class ServerDatabase implements Database {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     await this.#pool.end()
   }
 }
