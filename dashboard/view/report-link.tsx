@@ -39,7 +39,8 @@ function Download({ address }: { address: URL }) {
 
 function own(url: string): URL | undefined {
   try {
-    const address = new URL(url, BASE)
+    // The server counts its paths from its own root, which may lie below another's.
+    const address = new URL(url.replace(/^\/(?!\/)/, ''), BASE)
     const known = address.protocol === 'http:' || address.protocol === 'https:'
     return known && address.host === location.host ? address : undefined
   } catch {

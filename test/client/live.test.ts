@@ -1,5 +1,11 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Message, SpillwayClient } from '../../client/index.js'
+import { eventually } from '../support/eventually.js'
+import { freePort } from '../support/processes.js'
+import { spawnServer } from '../support/server.js'
 import { type Running, startEmbedded } from './running.js'
 import { deferred } from './wire.js'
 
@@ -130,6 +136,19 @@ describe('the client on a real server', () => {
     expect(last?.kind === 'event' && last.event.payload).toEqual(batch[999]?.payload)
   })
 
+  test('says what its retention has taken, then goes on', async () => {
+    const batch = Array.from({ length: 1000 }, () => ({ type: 'step', payload: null }))
+    for (let n = 0; n < 12; n += 1) await client.publishMany('trimmed', batch)
+    await eventually(
+      async () => (await client.history('trimmed', { after: '1-5', limit: 1 })).gaps.length === 1,
+    )
+    const [gap, next] = await take(client.subscribe('trimmed', { after: '1-5' }), 2)
+    if (gap?.kind !== 'gap' || next?.kind !== 'event') throw new Error('expected a gap, then an event')
+    expect(gap.gap).toMatchObject({ flow: 'trimmed', from: '1-6', reason: 'trimmed' })
+    expect(Number(next.event.id.slice(2))).toBe(Number(gap.gap.to.slice(2)) + 1)
+    expect(ids(await take(client.subscribe('trimmed', { after: gap.cursor }), 1))).toEqual([next.event.id])
+  })
+
   test('a server that stops and starts again on the same files costs no event and repeats none', async () => {
     const reader = new SpillwayClient({ baseUrl: running.url })
     const statuses: string[] = []
@@ -162,6 +181,54 @@ describe('the client on a real server', () => {
     expect(got).toEqual(expected)
     expect(statuses.filter((state) => state === 'open').length).toBeGreaterThanOrEqual(4)
   })
+})
+
+describe('the client on a server that is killed', () => {
+  test('has every acknowledged event once and in order', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'spillway-client-kill-'))
+    const env = { SPILLWAY_DATA_DIR: dataDir, SPILLWAY_PORT: String(await freePort()) }
+    let server = await spawnServer(env)
+    const reader = new SpillwayClient({ baseUrl: server.url })
+    const got: string[] = []
+    const gaps: string[] = []
+    const watch = reader.watch('killed', {
+      after: '0',
+      onEvent: ({ id }) => void got.push(id),
+      onGap: ({ from, to }) => void gaps.push(`${from}..${to}`),
+    })
+    const acknowledged = new Set<string>()
+    let over = false
+    const publisher = async (name: number) => {
+      for (let n = 0; !over; n += 1) {
+        // A key makes the repeat after a lost answer exact: the client repeats it until somebody answers.
+        const event = await client
+          .publish('killed', 'step', { n }, { key: `${name}-${n}` })
+          .catch(() => undefined)
+        if (event) acknowledged.add(event.id)
+      }
+    }
+    const client = new SpillwayClient({ baseUrl: server.url })
+    const publishers = [1, 2, 3, 4].map(publisher)
+    const more = async () => {
+      const before = acknowledged.size
+      await eventually(() => acknowledged.size > before + 40, { withinMs: 30_000, what: 'publishing' })
+    }
+    await more()
+    await server.kill9()
+    server = await spawnServer(env)
+    await more()
+    over = true
+    await Promise.all(publishers)
+    const { events } = await client.history('killed', { order: 'desc', limit: 1 })
+    const last = events[0]?.id ?? ''
+    await eventually(() => got.at(-1) === last, { withinMs: 30_000, what: 'the reader at the end' })
+    watch.close()
+    await server.stop()
+    await rm(dataDir, { recursive: true, force: true })
+    expect(got).toEqual(Array.from({ length: Number(last.slice(2)) }, (_, index) => `1-${index + 1}`))
+    expect(gaps).toEqual([])
+    expect([...acknowledged].filter((id) => !got.includes(id))).toEqual([])
+  }, 120_000)
 })
 
 function where(message: Message): string {

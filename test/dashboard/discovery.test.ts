@@ -68,4 +68,31 @@ describe('the page of a discovery flow', () => {
     await shot(page, 'completed')
     expect(page.problems).toEqual([])
   })
+
+  test('takes a file that is dropped on the page, and says why it does not take another', async () => {
+    const page = await openPage(`${running.url}/`)
+    const drop = async (name: string, text: string) => {
+      const dataTransfer = await page.evaluateHandle(
+        ([name, text]) => {
+          const data = new DataTransfer()
+          data.items.add(new File([text ?? ''], name ?? '', { type: 'text/csv' }))
+          return data
+        },
+        [name, text],
+      )
+      await page.dispatchEvent('main', 'dragenter', { dataTransfer })
+      await page.getByText('Drop the table to import it').waitFor()
+      await page.dispatchEvent('main', 'drop', { dataTransfer })
+    }
+    await drop('empty.csv', '')
+    await page.getByText(/empty\.csv was not taken: /).waitFor()
+    await drop('dropped.csv', TABLE)
+    await page.getByRole('heading', { level: 1, name: /dropped/ }).waitFor()
+    await page.getByText('This flow waits for you.').waitFor()
+    // Two columns with one meaning would lose one of them: the page does not let that be sent.
+    await page.getByRole('combobox', { name: 'Attribute of owner' }).selectOption({ label: 'Hostname' })
+    await page.getByText('Two columns cannot both be hostname.').waitFor()
+    expect(await page.getByRole('button', { name: 'Apply 1 correction' }).isDisabled()).toBe(true)
+    expect(page.problems).toEqual([])
+  })
 })

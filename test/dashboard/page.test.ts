@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { SpillwayClient } from '../../client/index.js'
+import { ApiKeys } from '../../src/access/keys.js'
 import { type Running, startEmbedded } from '../client/running.js'
 import { eventually } from '../support/eventually.js'
 import { closeBrowser, openPage, shot } from './browser.js'
@@ -10,7 +11,7 @@ let client: SpillwayClient
 const contexts: { close(): Promise<void> }[] = []
 
 beforeAll(async () => {
-  running = await startEmbedded()
+  running = await startEmbedded({ retentionEvents: 2000 })
   client = new SpillwayClient({ baseUrl: running.url })
 })
 afterEach(async () => {
@@ -139,6 +140,37 @@ describe('the page', () => {
     expect(await idsOf(page)).toEqual(published)
     expect(await page.getByText('Gap').count()).toBe(0)
     expect(page.problems).toEqual([])
+  })
+
+  test('marks what can no longer be had', async () => {
+    const batch = Array.from({ length: 1000 }, () => ({ type: 'tick', payload: null }))
+    for (let n = 0; n < 3; n += 1) await client.publishMany('trimmed', batch)
+    await eventually(
+      async () => (await client.history('trimmed', { after: '1-1', limit: 1 })).gaps.length === 1,
+    )
+    const page = await open('/#/flows/trimmed')
+    await page.getByText('Events are missing: see the marked gaps.').waitFor()
+    expect(page.problems).toEqual([])
+  })
+
+  test('asks for a key where the server does, and takes it', async () => {
+    const locked = await startEmbedded({ auth: 'keys' })
+    try {
+      const keys = new ApiKeys(locked.spillway().database)
+      const { key } = await keys.create({ tenant: 'acme', scopes: ['subscribe'] })
+      await locked.spillway().tenant('acme').flow('guarded').publish('flow_started', null)
+      const page = await openPage(`${locked.url}/`)
+      contexts.push(page.context())
+      await page.getByLabel('API key').fill('wrong')
+      await page.keyboard.press('Enter')
+      await page.getByLabel('API key').fill(key)
+      await page.keyboard.press('Enter')
+      await page.getByRole('heading', { level: 1, name: 'guarded' }).waitFor()
+      await page.locator('summary', { hasText: 'flow_started' }).waitFor()
+      expect(page.problems).toEqual([])
+    } finally {
+      await locked.remove()
+    }
   })
 
   test('is read aloud with sense: landmarks, headings, names, and the way past the list', async () => {
