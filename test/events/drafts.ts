@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Batch, Draft, EventLog, Outcome, StoredEvent } from '../../src/events/log.js'
+import type { Batch, Draft, EventLog, Outcome, Retention, StoredEvent } from '../../src/events/log.js'
 import type { FlowRef } from '../../src/tenant.js'
 
 export function draft(ref: FlowRef, over: Partial<Draft> = {}): Draft {
@@ -43,6 +43,12 @@ export async function readAll(log: EventLog, ref: FlowRef, limit = 1000): Promis
     events.push(...page.events)
     after = last.seq
   }
+}
+
+/** A retention that keeps everything, but for what is named. */
+export function keep(over: Partial<Retention>): Retention {
+  const forever = 1e12
+  return { maxEvents: forever, maxAgeMs: forever, flowAgeMs: forever, ...over }
 }
 
 let flows = 0
