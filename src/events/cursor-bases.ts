@@ -2,7 +2,7 @@ import type { Database } from '../postgres/client.js'
 import type { Cursor } from './cursor.js'
 import type { CursorBase } from './multi-cursor.js'
 
-/** Keeps the places that long cursors refer to, for a day. Errors: `STORE_UNAVAILABLE` (temporary). */
+/** Keeps the places that long cursors refer to, for a day after the last use. Errors: `STORE_UNAVAILABLE` (temporary). */
 export class CursorBases {
   readonly #db: Database
 
@@ -26,10 +26,12 @@ export class CursorBases {
     return { id: Number(rows[0]?.id), places: [...places] }
   }
 
+  /** The places, which are then kept for another day. */
   async load(tenant: string, id: number): Promise<readonly Cursor[] | undefined> {
     const [row] = await this.#db.scoped([tenant], (tx) =>
       tx.query<{ places: string }>(
-        'SELECT places FROM spillway.stream_cursors WHERE tenant = $1 AND id = $2',
+        `UPDATE spillway.stream_cursors SET at = clock_timestamp() WHERE tenant = $1 AND id = $2
+         RETURNING places`,
         [tenant, id],
       ),
     )

@@ -34,6 +34,8 @@ export class Feed {
   #held = 0
   readonly #pages = new Map<number, Promise<Page>>()
   #place: Cursor | undefined
+  /** The first local commit since the feed was made, before its first look. */
+  #early: number | undefined
   #fresh: StoredEvent[] = []
   #flushing = false
   #recent: StoredEvent[] = []
@@ -51,6 +53,12 @@ export class Feed {
 
   /** The cursor of a reader that has everything the feed has delivered. */
   get place(): Cursor | undefined {
+    return this.#place
+  }
+
+  /** As `place`, with what was committed before now delivered first: where a reader of what comes now begins. */
+  get present(): Cursor | undefined {
+    this.#flush()
     return this.#place
   }
 
@@ -116,6 +124,7 @@ export class Feed {
   /** Takes events of a local commit. A hole before them, or another term, is left to the log. */
   offer(events: readonly StoredEvent[]): void {
     if (this.closed) return
+    if (!this.#place) this.#early ??= events[0]?.seq
     for (const event of events) {
       const seq = this.seq
       if (seq === undefined || (this.#place && event.term !== this.#place.term) || event.seq > seq + 1) {
@@ -131,8 +140,12 @@ export class Feed {
   found(position: Position, events: readonly StoredEvent[], sentAt: number): void {
     if (this.closed) return
     this.#flush()
-    if (!this.#place) this.#place = { term: position.term, seq: position.head }
-    else {
+    if (!this.#place) {
+      // Who subscribed before that commit waits for it: the look may have come after it.
+      const seq = Math.min(position.head, (this.#early ?? Number.POSITIVE_INFINITY) - 1)
+      this.#place = { term: position.term, seq }
+      if (seq < position.head) this.#options.onStale(this)
+    } else {
       // Local commits may have come while the look was under way: then it is the look that is behind.
       const behind =
         position.term === this.#place.term && position.head < this.#place.seq && position.head >= sentAt

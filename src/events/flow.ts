@@ -8,7 +8,7 @@ import { type FlowEvent, type PublishedEvent, toFlowEvent } from './event.js'
 import type { Live } from './live.js'
 import type { Durability, EventLog, Outcome, Page } from './log.js'
 import { type NewEvent, type PublishLimits, toDrafts } from './publishing.js'
-import { streamEvents } from './stream.js'
+import { EventStream } from './stream.js'
 
 /** What a flow is made of; one set for all flows of a process. */
 export interface FlowParts {
@@ -165,13 +165,14 @@ export class Flow {
   }
 
   /**
-   * Events after the cursor, then live ones, without end: each once, in order. Events that are no more are named
-   * by one of type `gap` whose payload is a `Gap`. Errors: `INVALID_CURSOR`, `ABORTED`, `CLOSED`.
+   * Events after the cursor, then live ones: each once, in order, until the signal fires. Events that are no more
+   * are named by one of type `gap` whose payload is a `Gap`. Subscribes at once, not at the first `next()`.
+   * Errors: `INVALID_CURSOR`, `CLOSED`.
    */
-  subscribe(options: SubscribeOptions = {}): AsyncGenerator<FlowEvent, void> {
+  subscribe(options: SubscribeOptions = {}): AsyncIterableIterator<FlowEvent, undefined> {
     const { after, signal } = options
     const start = after === undefined ? 'now' : requireCursor(after)
-    return streamEvents(this.#parts.live.feed(this.#ref), start, signal)
+    return new EventStream(this.#parts.live.feed(this.#ref), start, signal)
   }
 
   /** Replaces the flow's state. Errors: `INVALID_ARGUMENT`, `PAYLOAD_TOO_LARGE`. */

@@ -1,4 +1,4 @@
-import { aborted, SpillwayError } from '../errors.js'
+import { SpillwayError } from '../errors.js'
 import { type Delivery, type Item, itemEvent } from './delivery.js'
 import type { FlowEvent } from './event.js'
 import type { Feed } from './feed.js'
@@ -8,48 +8,77 @@ import { type Start, Subscription } from './subscription.js'
 const QUEUE_EVENTS = 1000
 const QUEUE_BYTES = 4 * 1024 * 1024
 
-/** Iterates over a flow from `start` on, without end; gaps are events of type `gap`. Errors: `ABORTED`, `CLOSED`. */
-export async function* streamEvents(
-  feed: Feed,
-  start: Start,
-  signal?: AbortSignal,
-): AsyncGenerator<FlowEvent, void> {
-  const queue: Item[] = []
-  let bytes = 0
-  let wake: () => void = () => undefined
-  const subscription = new Subscription(feed, start, {
-    opened: () => undefined,
-    deliver: (delivery: Delivery) => {
-      for (const item of delivery.items) {
-        queue.push(item)
-        bytes += item.event?.payload.length ?? 0
-      }
-      wake()
-      return queue.length < QUEUE_EVENTS && bytes < QUEUE_BYTES
-    },
-  })
-  const onAbort = () => wake()
-  signal?.addEventListener('abort', onAbort)
-  const offClose = feed.onClose(onAbort)
-  try {
+/**
+ * Iterates over a flow from `start` on; gaps are events of type `gap`. It subscribes when it is made, not when
+ * it is first asked: what is published in between belongs to it. Ends when the signal fires.
+ * Errors: `CLOSED`.
+ */
+export class EventStream implements AsyncIterableIterator<FlowEvent, undefined> {
+  readonly #feed: Feed
+  readonly #subscription: Subscription
+  readonly #signal: AbortSignal | undefined
+  readonly #offClose: () => void
+  readonly #queue: Item[] = []
+  #bytes = 0
+  #over = false
+  #wake: () => void = () => undefined
+
+  constructor(feed: Feed, start: Start, signal?: AbortSignal) {
+    this.#feed = feed
+    this.#signal = signal
+    this.#subscription = new Subscription(feed, start, {
+      opened: () => undefined,
+      deliver: (delivery) => this.#take(delivery),
+    })
+    signal?.addEventListener('abort', this.#end)
+    this.#offClose = feed.onClose(() => this.#wake())
+    if (signal?.aborted) this.#end()
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async next(): Promise<IteratorResult<FlowEvent, undefined>> {
     for (;;) {
-      if (signal?.aborted) throw aborted(signal)
-      const item = queue.shift()
+      if (this.#over) return { done: true, value: undefined }
+      const item = this.#queue.shift()
       if (item) {
-        bytes -= item.event?.payload.length ?? 0
-        yield itemEvent(feed.ref.flow, item)
-        continue
+        this.#bytes -= item.event?.payload.length ?? 0
+        return { done: false, value: itemEvent(this.#feed.ref.flow, item) }
       }
-      if (feed.closed) throw new SpillwayError('CLOSED', 'This Spillway was closed')
-      subscription.resume()
+      if (this.#feed.closed) {
+        this.#end()
+        throw new SpillwayError('CLOSED', 'This Spillway was closed')
+      }
+      this.#subscription.resume()
       await new Promise<void>((resolve) => {
-        wake = resolve
-        if (queue.length > 0 || signal?.aborted || feed.closed) resolve()
+        this.#wake = resolve
+        if (this.#queue.length > 0) resolve()
       })
     }
-  } finally {
-    subscription.close()
-    signal?.removeEventListener('abort', onAbort)
-    offClose()
+  }
+
+  async return(): Promise<IteratorResult<FlowEvent, undefined>> {
+    this.#end()
+    return { done: true, value: undefined }
+  }
+
+  #take(delivery: Delivery): boolean {
+    for (const item of delivery.items) {
+      this.#queue.push(item)
+      this.#bytes += item.event?.payload.length ?? 0
+    }
+    this.#wake()
+    return this.#queue.length < QUEUE_EVENTS && this.#bytes < QUEUE_BYTES
+  }
+
+  #end = (): void => {
+    if (this.#over) return
+    this.#over = true
+    this.#subscription.close()
+    this.#signal?.removeEventListener('abort', this.#end)
+    this.#offClose()
+    this.#wake()
   }
 }

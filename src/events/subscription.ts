@@ -69,7 +69,7 @@ export class Subscription implements LiveReader {
     while (this.#feed.place === undefined && !this.#over) await this.#feed.looked(this.#signal)
     const place = this.#feed.place
     if (!place || this.#over) return
-    if (start === 'now') return this.#open(place, [])
+    if (start === 'now') return this.#open(this.#feed.present as Cursor, [])
     if (start !== 'invalid') return this.#open(start.seq === 0 ? { term: place.term, seq: 0 } : start, [])
     // Nobody can say what such a reader has: it is told so and gets everything.
     const cursor = { term: place.term, seq: 0 }
