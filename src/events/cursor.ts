@@ -57,10 +57,10 @@ export interface Resumption {
 export function resume(position: Position, cursor: Cursor): Resumption {
   const { term, termFrom, head, floor } = position
   if (cursor.seq > 0 && cursor.term < term && cursor.seq >= termFrom) {
-    // The old term's tail from termFrom on was replaced: its reader has seen events that are no more.
-    const after = termFrom - 1
+    // The old term's tail from termFrom on was replaced: its reader has seen events that are no more. What was
+    // trimmed of the new term meanwhile is the next answer's gap.
     return {
-      after: Math.max(after, floor),
+      after: termFrom - 1,
       gap: { from: formatId(cursor.term, termFrom), to: formatId(cursor.term, cursor.seq), reason: 'lost' },
     }
   }

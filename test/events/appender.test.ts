@@ -7,11 +7,11 @@ import { holdFlow, type Outside, openOutside } from '../postgres/outside.js'
 import { freshDatabase } from '../support/database.js'
 import { eventually } from '../support/eventually.js'
 import { startPostgres } from '../support/postgres.js'
-import { type Proxy, startProxy } from '../support/proxy.js'
+import { startProxy, type TcpProxy } from '../support/proxy.js'
 import { draft, eventOf, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
 
 let fresh: Awaited<ReturnType<typeof freshDatabase>>
-let proxy: Proxy
+let proxy: TcpProxy
 let database: ServerDatabase
 let log: PostgresLog
 let outside: Outside

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 
 /** A TCP proxy before a database, which can lose answers. */
-export interface Proxy {
+export interface TcpProxy {
   /** The same URL through the proxy. */
   url: string
   /**
@@ -16,7 +16,7 @@ export interface Proxy {
 }
 
 /** Starts a proxy on a free port before the server that the URL names. */
-export async function startProxy(targetUrl: string): Promise<Proxy> {
+export async function startProxy(targetUrl: string): Promise<TcpProxy> {
   const target = new URL(targetUrl)
   const pairs = new Set<{ client: Socket; server: Socket }>()
   let loss: { what: 'request' | 'reply'; text: string; done: () => void } | undefined

@@ -1,0 +1,119 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { formatId, parseCursor, requireCursor, resume } from '../../src/events/cursor.js'
+import type { Position } from '../../src/events/log.js'
+
+const position: fc.Arbitrary<Position> = fc
+  .record({
+    term: fc.integer({ min: 1, max: 4 }),
+    head: fc.integer({ min: 0, max: 30 }),
+    from: fc.double({ min: 0, max: 1, noNaN: true }),
+    floor: fc.double({ min: 0, max: 1, noNaN: true }),
+  })
+  .map(({ term, head, from, floor }) => ({
+    term,
+    head,
+    termFrom: term === 1 ? 1 : 1 + Math.floor(from * head),
+    floor: Math.floor(floor * head),
+  }))
+const cursor = fc.record({ term: fc.integer({ min: 0, max: 5 }), seq: fc.integer({ min: 0, max: 40 }) })
+
+describe('a cursor', () => {
+  it('is read as it was written', () => {
+    fc.assert(
+      fc.property(fc.nat(999_999_999), fc.nat(2 ** 49), (term, seq) => {
+        expect(parseCursor(formatId(term, seq))).toEqual({ term, seq })
+      }),
+    )
+    expect(parseCursor('0')).toEqual({ term: 0, seq: 0 })
+  })
+
+  it.each([
+    '',
+    ' ',
+    '1',
+    '-',
+    '1-',
+    '-1',
+    '1-1 ',
+    ' 1-1',
+    '1-1\n',
+    '01-1',
+    '1-01',
+    '1--1',
+    '+1-1',
+    '1-1.0',
+    '1e3-1',
+    '0x1-1',
+    '1-9999999999999999',
+    '9999999999-1',
+    '１-１',
+    'NaN-NaN',
+    '1-1-1',
+    '00',
+  ])('is not %j', (text) => {
+    expect(parseCursor(text)).toBeUndefined()
+    expect(() => requireCursor(text)).toThrow(
+      expect.objectContaining({ code: 'INVALID_CURSOR', status: 400 }),
+    )
+  })
+})
+
+describe('resuming', () => {
+  it('has an answer for every cursor: a place in the log, and a gap for whatever the reader will not get', () => {
+    fc.assert(
+      fc.property(position, cursor, (at, from) => {
+        const { after, gap } = resume(at, from)
+        expect(after).toBeGreaterThanOrEqual(0)
+        expect(after).toBeLessThanOrEqual(at.head)
+        if (!gap) {
+          expect(after).toBe(from.seq)
+          expect(after).toBeGreaterThanOrEqual(at.floor)
+          return
+        }
+        const [first, last] = [parseCursor(gap.from), parseCursor(gap.to)]
+        if (!first || !last) throw new Error('a gap names events')
+        expect(first.seq).toBeLessThanOrEqual(last.seq)
+        expect(first.seq).toBeGreaterThan(0)
+        if (gap.reason === 'trimmed') {
+          // What is gone joins the reader's place to the first event that it gets.
+          expect([first.seq, last.seq]).toEqual([from.seq + 1, after])
+          expect(after).toBe(at.floor)
+        } else {
+          // What is void is the end of what the reader had.
+          expect([last.term, last.seq]).toEqual([from.term, from.seq])
+        }
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  it('comes to an end: asked again and again with its own answer, it leads to a place without a gap', () => {
+    fc.assert(
+      fc.property(position, cursor, (at, from) => {
+        let place = from
+        let steps = 0
+        const told: string[] = []
+        for (let answer = resume(at, place); answer.gap; answer = resume(at, place)) {
+          told.push(answer.gap.reason)
+          place = { term: at.term, seq: answer.after }
+          expect(++steps).toBeLessThanOrEqual(2)
+        }
+        // Every event that is kept behind the place will come; what lies before it was seen, or named.
+        expect(place.seq).toBeGreaterThanOrEqual(at.floor)
+        if (told.length === 0) expect(place.seq).toBe(from.seq)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  it('names what was trimmed of the new term as well as what was lost of the old one', () => {
+    const at = { term: 2, termFrom: 6, head: 20, floor: 8 }
+    const lost = resume(at, { term: 1, seq: 7 })
+    expect(lost).toEqual({ after: 5, gap: { from: '1-6', to: '1-7', reason: 'lost' } })
+    expect(resume(at, { term: 2, seq: lost.after })).toEqual({
+      after: 8,
+      gap: { from: '2-6', to: '2-8', reason: 'trimmed' },
+    })
+  })
+})
