@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { type Bits, readBits, writeBits } from './bits.js'
 import type { Cursor } from './cursor.js'
+import { readRice, riceBits, writeRice } from './rice.js'
 
 /** Raw bytes of a cursor at most: 128 as base64url, beyond which browsers preflight. */
 const MAX_BYTES = 96
@@ -14,8 +14,8 @@ const BASED = 2
 const MAX_TERM = 999_999_999
 const MAX_SEQ = 999_999_999_999_999
 
-/** Rice parameters that are tried: beyond them a move is an exception, or asks for a new base. */
-const WIDTHS = [0, 1, 2, 3, 4, 5, 6, 7]
+/** Largest Rice parameter that is tried: beyond it a move is an exception, or asks for a new base. */
+const MAX_WIDTH = 7
 
 /** A stored set of places that cursors refer to. */
 export interface CursorBase {
@@ -108,41 +108,54 @@ function parseDirect(numbers: Varints, flows: number): ParsedMultiCursor | undef
  * as a place of their own, or went back, before them: hundreds of events fit between two stored bases.
  */
 function formatBased(mark: Buffer, places: readonly Cursor[], base: CursorBase): number[] {
-  const moves = places.map(({ term, seq }, i) => {
+  const moves: number[] = []
+  const exceptionBits: number[] = []
+  for (let i = 0; i < places.length; i++) {
+    const { term, seq } = places[i] as Cursor
     const from = base.places[i] as Cursor
-    return from.term === term && seq >= from.seq ? seq - from.seq : -1
-  })
-  const own = places.map(placeBytes)
-  let best = { width: 0, bits: Number.POSITIVE_INFINITY }
-  for (const width of WIDTHS) {
-    let bits = 0
-    moves.forEach((move, i) => {
-      bits += Math.min(riceBits(move, width), 8 * (own[i]?.length ?? 0) + 8 + width + 1)
-    })
-    if (bits < best.bits) best = { width, bits }
+    moves.push(from.term === term && seq >= from.seq ? seq - from.seq : Number.POSITIVE_INFINITY)
+    exceptionBits.push(8 * (1 + varintBytes(term) + varintBytes(seq)))
   }
-  const { width } = best
+  const width = bestWidth(moves, exceptionBits)
   const exceptions: number[] = []
   let count = 0
-  const codes: Bits[] = moves.map((move, i) => {
-    const place = own[i] as number[]
-    if (riceBits(move, width) <= 8 * place.length + 8 + width + 1) {
-      return { ones: Math.floor(move / 2 ** width), rest: move % 2 ** width }
-    }
+  const codes = moves.map((move, i) => {
+    if (riceBits(move, width) <= (exceptionBits[i] as number) + width + 1) return move
+    const { term, seq } = places[i] as Cursor
     count += 1
-    exceptions.push(i, ...place)
-    return { ones: 0, rest: 0 }
+    pushVarint(exceptions, i)
+    pushVarint(exceptions, term)
+    pushVarint(exceptions, seq)
+    return 0
   })
   const bytes = [BASED, ...mark]
   pushVarint(bytes, base.id)
-  return [...bytes, width, count, ...exceptions, ...writeBits(codes, width)]
+  bytes.push(width, count, ...exceptions)
+  writeRice(bytes, codes, width)
+  return bytes
+}
+
+function bestWidth(moves: readonly number[], exceptionBits: readonly number[]): number {
+  let best = 0
+  let least = Number.POSITIVE_INFINITY
+  for (let width = 0; width <= MAX_WIDTH; width++) {
+    let bits = 0
+    for (let i = 0; i < moves.length; i++) {
+      bits += Math.min(riceBits(moves[i] as number, width), (exceptionBits[i] as number) + width + 1)
+    }
+    if (bits < least) {
+      least = bits
+      best = width
+    }
+  }
+  return best
 }
 
 function parseBased(numbers: Varints, flows: number): ParsedMultiCursor | undefined {
   const base = numbers.next()
   const width = numbers.next()
   const count = numbers.next()
-  if (!(width < WIDTHS.length && count <= flows)) return undefined
+  if (!(width <= MAX_WIDTH && count <= flows)) return undefined
   const exceptions = new Map<number, Cursor>()
   for (let i = 0; i < count; i++) {
     const index = numbers.next()
@@ -150,22 +163,8 @@ function parseBased(numbers: Varints, flows: number): ParsedMultiCursor | undefi
     if (!place || !(index < flows)) return undefined
     exceptions.set(index, place)
   }
-  const codes = readBits(numbers.rest(), flows, width)
-  return (
-    codes && { base, moves: codes.map(({ ones, rest }, i) => exceptions.get(i) ?? ones * 2 ** width + rest) }
-  )
-}
-
-/** Bits of a move as a Rice code; one that went back has none. */
-function riceBits(move: number, width: number): number {
-  return move < 0 ? Number.POSITIVE_INFINITY : Math.floor(move / 2 ** width) + 1 + width
-}
-
-function placeBytes({ term, seq }: Cursor): number[] {
-  const bytes: number[] = []
-  pushVarint(bytes, term)
-  pushVarint(bytes, seq)
-  return bytes
+  const moves = readRice(numbers.rest(), flows, width)
+  return moves && { base, moves: moves.map((move, i) => exceptions.get(i) ?? move) }
 }
 
 function placeOf(term: number, seq: number): Cursor | undefined {
@@ -179,6 +178,12 @@ function pushVarint(bytes: number[], value: number): void {
     rest = Math.floor(rest / 128)
   }
   bytes.push(rest)
+}
+
+function varintBytes(value: number): number {
+  let bytes = 1
+  for (let limit = 128; value >= limit; limit *= 128) bytes += 1
+  return bytes
 }
 
 /** Reads numbers one after another; NaN where there is none, which no comparison lets pass. */

@@ -21,7 +21,6 @@ export interface MultiReaderOptions {
   readonly bases: CursorBases
   readonly connection: Connection
   readonly tenant: string
-  /** Without repeats. */
   readonly flows: readonly string[]
 }
 
@@ -41,8 +40,8 @@ export class MultiReader {
 
   constructor(options: MultiReaderOptions) {
     this.#options = options
-    // In one order, so that a cursor does not depend on the order in which the flows were named.
-    this.#flows = [...options.flows].sort()
+    // Each once and in one order, so that a cursor does not depend on how the flows were named.
+    this.#flows = [...new Set(options.flows)].sort()
     this.#mark = cursorMark(options.tenant, this.#flows)
   }
 
@@ -72,7 +71,10 @@ export class MultiReader {
     if (!parsed) return all('invalid')
     if ('places' in parsed) return parsed.places
     const places = await this.#patiently(() => this.#options.bases.load(this.#options.tenant, parsed.base))
-    return places && places.length === this.#flows.length ? applyMoves(places, parsed.moved) : all('invalid')
+    if (places?.length !== this.#flows.length) return all('invalid')
+    // Kept while it has room: who only reconnects stores nothing.
+    this.#base = { id: parsed.base, places }
+    return applyMoves(places, parsed.moves)
   }
 
   #placed(index: number, place: Cursor): void {
@@ -126,7 +128,11 @@ export class MultiReader {
       if (!next) break
       this.#write(next.index, next.delivery)
     }
-    if (this.#ready && this.#options.connection.roomy) this.#resumeAll()
+    if (!this.#ready) return
+    const { connection } = this.#options
+    if (connection.roomy) this.#resumeAll()
+    // The reader was full when its cursor ran out of room: nobody else would wake it.
+    else if (connection.open) connection.onDrain(() => this.#resumeAll())
   }
 
   #resumeAll(): void {
