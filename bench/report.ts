@@ -13,7 +13,7 @@ export function print(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   return percentile(values, 50)
 }
 
