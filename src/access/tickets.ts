@@ -41,6 +41,11 @@ export class Tickets {
     this.#db = db
   }
 
+  /** Reads the secret, so that tickets are honoured also while the store is away later. */
+  async prepare(): Promise<void> {
+    await this.#key()
+  }
+
   /** Errors: `INVALID_NAME`, `INVALID_ARGUMENT`. */
   async issue(order: TicketOrder): Promise<Ticket> {
     const { ttlMs = TICKET_TTL_MS.fallback, tenant, user } = order

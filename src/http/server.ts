@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, Server as NetServer } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -49,13 +50,13 @@ export interface ServerOptions {
 /** 100 flows of a multi-flow stream, each of 256 bytes and percent-encoded, fit into a URL. */
 const MAX_URL_BYTES = 96 * 1024
 const MAX_HEADER_BYTES = 128 * 1024
-const MAX_PARAM_BYTES = 4096
 /** Longer than the idle time of usual proxies: else one would send a request into a closing connection. */
 const KEEP_ALIVE_MS = 72_000
 const HEADERS_MS = 15_000
 /** Long enough for a large upload over a slow line. */
 const REQUEST_MS = 300_000
 const CHECK_MS = 5000
+const GOODBYE_MS = 250
 
 /** Errors: `CONFIG_INVALID`. */
 export async function createServer(spillway: Spillway, options: ServerOptions = {}): Promise<HttpServer> {
@@ -64,6 +65,7 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
   const operatorToken = mode === 'embedded' ? newOperatorToken() : undefined
   const keys = new ApiKeys(database)
   const tickets = new Tickets(database)
+  await tickets.prepare()
   const access = new Access(config, { keys, tickets, operatorToken })
   const streams = new Streams({ live, database }, config)
   const canary = new Canary(spillway)
@@ -76,11 +78,13 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
     bodyLimit: config.maxBodyBytes,
     requestTimeout: REQUEST_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    routerOptions: { maxParamLength: MAX_PARAM_BYTES },
+    routerOptions: { maxParamLength: MAX_URL_BYTES },
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: HEADERS_MS,
       connectionsCheckingInterval: CHECK_MS,
+      // Node would refuse in words of its own.
+      requireHostHeader: false,
     },
     frameworkErrors: (error, request, reply) => refuse(error, request, reply),
     clientErrorHandler: (error, socket) => {
@@ -91,6 +95,9 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
   app.setErrorHandler<FastifyError>((error, request, reply) => refuse(error, request, reply))
   app.addHook('onRequest', async ({ raw }, reply) => {
     if (draining) reply.header('connection', 'close')
+    if (raw.headers.host === undefined && raw.httpVersion === '1.1') {
+      throw new SpillwayError('INVALID_ARGUMENT', 'A request of HTTP/1.1 needs a Host header')
+    }
     if ((raw.url ?? '').length > MAX_URL_BYTES) {
       throw new SpillwayError('URI_TOO_LONG', `The URL is longer than ${MAX_URL_BYTES} bytes`)
     }
@@ -141,10 +148,14 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
     const { server } = app
     const listening = server.listening
     const over = listening ? once(server, 'close') : Promise.resolve()
-    server.close()
+    // No new connections. Those that are kept have a moment in which they are told that this instance is not ready.
+    NetServer.prototype.close.call(server)
     const cut = setTimeout(() => server.closeAllConnections(), config.drainMs)
-    await streams.drain(config.drainMs / 2)
-    server.closeIdleConnections()
+    await Promise.all([
+      streams.drain(config.drainMs / 2),
+      Promise.race([over, delay(Math.min(GOODBYE_MS, config.drainMs / 4))]),
+    ])
+    server.close()
     await over
     clearTimeout(cut)
     canary.close()

@@ -103,11 +103,18 @@ export function streamEndpoints(streams: Streams, tickets: Tickets): Endpoint[] 
       return
     }
     // What the hooks have set for this answer (CORS, security) goes out with the stream's own head.
-    const headers = Object.fromEntries(
-      Object.entries(reply.getHeaders()).map(([name, value]) => [name, value]),
-    )
-    streams.open(reply.raw, { tenant: principal.tenant, flows, multi, cursor, headers })
-    reply.hijack()
+    const headers = Object.fromEntries(Object.entries(reply.getHeaders()))
+    try {
+      streams.open(reply.raw, { tenant: principal.tenant, flows, multi, cursor, headers })
+      reply.hijack()
+    } catch (error) {
+      if (!(error instanceof SpillwayError && error.code === 'DRAINING')) throw error
+      // A browser never comes back from a refusal, but does from a stream that ends.
+      reply
+        .header('cache-control', 'no-cache, no-transform')
+        .type('text/event-stream')
+        .send('retry: 1000\n\n')
+    }
   }
 }
 
