@@ -33,7 +33,7 @@ export class Live {
     this.#options = options
   }
 
-  /** The feed of a flow, made if there is none. */
+  /** The feed of a flow, made if there is none; a closed one once this is closed. */
   feed(ref: FlowRef): Feed {
     const tag = flowTag(ref)
     let feed = this.#feeds.get(tag)
@@ -43,6 +43,10 @@ export class Live {
         onStale: (stale) => this.#look(stale),
         onEmpty: (empty) => this.#drop(tag, empty),
       })
+      if (this.#closed) {
+        feed.close()
+        return feed
+      }
       this.#feeds.set(tag, feed)
       this.#look(feed)
       this.#arm()

@@ -21,7 +21,8 @@ export class EventStream implements AsyncIterableIterator<FlowEvent, undefined> 
   readonly #queue: Item[] = []
   #bytes = 0
   #over = false
-  #wake: () => void = () => undefined
+  /** Calls of `next()` that wait; a caller may ask ahead. */
+  #waiting: (() => void)[] = []
 
   constructor(feed: Feed, start: Start, signal?: AbortSignal) {
     this.#feed = feed
@@ -53,8 +54,8 @@ export class EventStream implements AsyncIterableIterator<FlowEvent, undefined> 
       }
       this.#subscription.resume()
       await new Promise<void>((resolve) => {
-        this.#wake = resolve
-        if (this.#queue.length > 0) resolve()
+        this.#waiting.push(resolve)
+        if (this.#queue.length > 0) this.#wake()
       })
     }
   }
@@ -71,6 +72,10 @@ export class EventStream implements AsyncIterableIterator<FlowEvent, undefined> 
     }
     this.#wake()
     return this.#queue.length < QUEUE_EVENTS && this.#bytes < QUEUE_BYTES
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
   #end = (): void => {

@@ -5,17 +5,23 @@ export interface ListenOptions {
   readonly url: string
   readonly channel: string
   readonly connectTimeoutMs: number
+  /** Sends a notice on the channel, over any other connection. */
+  readonly notify: (payload: string) => Promise<unknown>
   /** How often the connection must hear its own probe, in ms. */
   readonly probeMs?: number
 }
 
+/** How long the first probe of a connection may take. */
+const UNHEARD_MS = 1000
+
 /**
  * Hears a channel on a connection of its own and dials anew when it breaks. A connection can go deaf without an
- * error (a pooler in transaction mode accepts LISTEN and delivers nothing; a half-open socket): so it sends
- * itself a probe and counts as hearing only while the probes come back.
+ * error (a pooler in transaction mode accepts LISTEN and delivers nothing; a half-open socket): so it has a
+ * probe sent to itself and counts as hearing only while the probes come back. Over another connection: what a
+ * connection notifies itself of comes back with that statement, through a pooler too.
  */
 export async function listenOn(options: ListenOptions, ear: Ear): Promise<() => Promise<void>> {
-  const { url, channel, connectTimeoutMs, probeMs = 5000 } = options
+  const { url, channel, connectTimeoutMs, notify, probeMs = 5000 } = options
   let client: pg.Client | undefined
   let timer: NodeJS.Timeout | undefined
   let closed = false
@@ -50,8 +56,9 @@ export async function listenOn(options: ListenOptions, ear: Ear): Promise<() => 
     const check = async () => {
       if (!answered) return again(own)
       answered = false
-      await own.query('SELECT pg_notify($1, $2)', [channel, probe])
-      if (client === own && !closed) timer = setTimeout(() => check().catch(() => again(own)), probeMs)
+      await notify(probe)
+      const pause = hearing ? probeMs : Math.min(probeMs, UNHEARD_MS)
+      if (client === own && !closed) timer = setTimeout(() => check().catch(() => again(own)), pause)
     }
     own.on('error', () => again(own))
     own.on('end', () => again(own))

@@ -108,7 +108,8 @@ export class ServerDatabase implements Database {
       ear.hearing(false)
       return async () => undefined
     }
-    return listenOn({ url: this.#listenUrl, channel, connectTimeoutMs: this.#connectTimeoutMs }, ear)
+    const notify = (payload: string) => this.query('SELECT pg_notify($1, $2)', [channel, payload])
+    return listenOn({ url: this.#listenUrl, channel, connectTimeoutMs: this.#connectTimeoutMs, notify }, ear)
   }
 
   async close(): Promise<void> {
