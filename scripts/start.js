@@ -1,5 +1,5 @@
 // `npm start`: builds what is missing or older than its sources, then serves the demo.
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -41,10 +41,6 @@ if (isStale()) {
   if (status !== 0) process.exit(status ?? 1)
 }
 
-const args = [join(root, 'bin/spillway.js'), 'demo', '--serve', ...process.argv.slice(2)]
-const child = spawn(process.execPath, args, { stdio: 'inherit' })
-// Both processes get a terminal's Ctrl-C; a signal to this one alone is passed on.
-for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => process.stdout.isTTY || child.kill(name))
-child.on('exit', (code, signal) => {
-  process.exitCode = code ?? (signal === null ? 1 : 0)
-})
+// In this process, so that signals reach it once and nothing stands between.
+process.argv.splice(2, 0, 'demo', '--serve')
+await import('../bin/spillway.js')
