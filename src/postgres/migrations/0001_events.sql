@@ -249,19 +249,19 @@ DECLARE
   -- Not a SET of the function: only superusers may store one with a name like this.
   outer_tenants text := coalesce(current_setting('spillway.tenants', true), '');
   answer record;
+  wrong record;
 BEGIN
-  IF length(coalesce(tenant, '')) = 0 OR octet_length(tenant) > 128 OR tenant ~ '[\u0000-\u001f\u007f-\u009f\u2028\u2029]' OR tenant IN ('.', '..') THEN
-    RAISE EXCEPTION 'INVALID_NAME: tenant must be 1 to 128 bytes without control characters' USING ERRCODE = '22023';
-  ELSIF length(coalesce(flow, '')) = 0 OR octet_length(flow) > 256 OR flow ~ '[\u0000-\u001f\u007f-\u009f\u2028\u2029]' OR flow IN ('.', '..') THEN
-    RAISE EXCEPTION 'INVALID_NAME: flow must be 1 to 256 bytes without control characters' USING ERRCODE = '22023';
-  ELSIF length(coalesce(type, '')) = 0 OR octet_length(type) > 128 OR type ~ '[\u0000-\u001f\u007f-\u009f\u2028\u2029]' THEN
-    RAISE EXCEPTION 'INVALID_NAME: type must be 1 to 128 bytes without control characters' USING ERRCODE = '22023';
+  -- The rules of tenant.ts.
+  SELECT n.kind, n.most INTO wrong
+  FROM (VALUES ('tenant', tenant, 128), ('flow', flow, 256), ('type', type, 128), ('source', source, 256),
+    ('key', coalesce(key, 'none'), 256)) AS n (kind, value, most)
+  WHERE coalesce(n.value, '') = '' OR octet_length(n.value) > n.most OR n.value IN ('.', '..')
+    OR n.value ~ '[\u0000-\u001f\u007f-\u009f\u2028\u2029]'
+  LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'INVALID_NAME: % must be 1 to % bytes without control characters', wrong.kind, wrong.most USING ERRCODE = '22023';
   ELSIF type = 'gap' OR starts_with(type, 'spillway.') THEN
     RAISE EXCEPTION 'RESERVED_TYPE: the type % is reserved', type USING ERRCODE = '22023';
-  ELSIF length(coalesce(source, '')) = 0 OR octet_length(source) > 256 OR source ~ '[\u0000-\u001f\u007f-\u009f\u2028\u2029]' THEN
-    RAISE EXCEPTION 'INVALID_NAME: source must be 1 to 256 bytes without control characters' USING ERRCODE = '22023';
-  ELSIF key IS NOT NULL AND (length(key) = 0 OR octet_length(key) > 256) THEN
-    RAISE EXCEPTION 'INVALID_NAME: key must be 1 to 256 bytes' USING ERRCODE = '22023';
   ELSIF payload IS NULL OR octet_length(payload::text) > 262144 THEN
     RAISE EXCEPTION 'PAYLOAD_TOO_LARGE: payload must be JSON of at most 262144 bytes' USING ERRCODE = '22023';
   END IF;
