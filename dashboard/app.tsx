@@ -2,7 +2,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { useDemo } from './live/use-demo.js'
 import { useFlows } from './live/use-flows.js'
 import { flowHref, useRoute } from './route.js'
-import { signIn } from './session.js'
+import { signedIn, signIn } from './session.js'
 import { DropZone } from './view/drop-zone.js'
 import { FlowList } from './view/flow-list.js'
 import { FlowPage } from './view/flow-page.js'
@@ -29,6 +29,7 @@ export function App() {
   if (error?.status === 401) {
     return (
       <SignIn
+        refused={signedIn()}
         onSubmit={(key) => {
           signIn(key)
           setSession(session + 1)

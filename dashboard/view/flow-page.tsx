@@ -69,7 +69,15 @@ export function FlowPage({ flow }: { flow: string }) {
             <TreatmentsCard discovery={discovery} />
             <AssetsCard discovery={discovery} />
             <DependenciesCard discovery={discovery} />
-            <MappingEditor flow={flow} discovery={discovery} waiting={waiting} />
+            {discovery.proposal && (
+              <MappingEditor
+                key={discovery.proposal.id}
+                flow={flow}
+                discovery={discovery}
+                proposal={discovery.proposal}
+                waiting={waiting}
+              />
+            )}
             <RejectedRows discovery={discovery} />
           </div>
         )}

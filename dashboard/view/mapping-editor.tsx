@@ -1,6 +1,6 @@
-import { useEffect, useMemo, useState } from 'preact/hooks'
+import { useMemo, useState } from 'preact/hooks'
 import { plural, words } from '../format.js'
-import type { Discovery, Mapping, ProposedColumn } from '../model/discovery.js'
+import type { Discovery, Mapping, Proposal, ProposedColumn } from '../model/discovery.js'
 import { client } from '../session.js'
 
 type Sent = 'no' | 'sending' | 'sent' | 'failed'
@@ -8,24 +8,20 @@ type Sent = 'no' | 'sending' | 'sent' | 'failed'
 interface Editor {
   readonly flow: string
   readonly discovery: Discovery
+  /** Another proposal needs another editor: give its id as the `key`. */
+  readonly proposal: Proposal
   readonly waiting: boolean
 }
 
 /** Columns of the file beside the attributes they mean; a person may correct it until the flow goes on. */
-export function MappingEditor({ flow, discovery, waiting }: Editor) {
-  const { proposal, confirmed } = discovery
+export function MappingEditor({ flow, discovery, proposal, waiting }: Editor) {
+  const { confirmed } = discovery
   const proposed = useMemo(
-    () => Object.fromEntries((proposal?.columns ?? []).map(({ column, attribute }) => [column, attribute])),
+    () => Object.fromEntries(proposal.columns.map(({ column, attribute }) => [column, attribute])),
     [proposal],
   )
   const [edited, setEdited] = useState<Mapping>({})
   const [sent, setSent] = useState<Sent>('no')
-  useEffect(() => {
-    setEdited({})
-    setSent('no')
-  }, [proposal])
-  if (!proposal) return null
-
   const open = confirmed === undefined
   const mapping = confirmed ?? { ...proposed, ...edited }
   const taken = new Map<string, number>()

@@ -12,7 +12,8 @@ export interface Running {
   readonly url: string
   spillway(): Spillway
   stop(): Promise<void>
-  start(): Promise<void>
+  /** With another configuration, if one is given. */
+  start(changed?: Partial<Config>): Promise<void>
   /** Stops and removes the files. */
   remove(): Promise<void>
 }
@@ -30,8 +31,15 @@ export async function startEmbedded(
       if (!parts) throw new Error('the server is stopped')
       return parts.spillway
     },
-    start: async () => {
-      const options = { port, logLevel: 'silent', drainMs: 200, heartbeatMs: 1000, ...config } as const
+    start: async (changed = {}) => {
+      const options = {
+        port,
+        logLevel: 'silent',
+        drainMs: 200,
+        heartbeatMs: 1000,
+        ...config,
+        ...changed,
+      } as const
       const spillway = await Spillway.open({ dataDir, config: options })
       const server = await createServer(spillway, { plugins: plugins(spillway) })
       await server.listen()
