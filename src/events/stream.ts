@@ -28,7 +28,7 @@ export class EventStream implements AsyncIterableIterator<FlowEvent, undefined> 
     this.#feed = feed
     this.#signal = signal
     this.#subscription = new Subscription(feed, start, {
-      opened: () => undefined,
+      opened: () => true,
       deliver: (delivery) => this.#take(delivery),
     })
     signal?.addEventListener('abort', this.#end)

@@ -10,8 +10,8 @@ const PAGE = 500
 
 /** Who a subscription delivers to. */
 export interface Sink {
-  /** The reader's cursor at the start, once, before anything else. */
-  opened(cursor: Cursor): void
+  /** The reader's cursor at the start, once, before anything else; answers whether it wants events now. */
+  opened(cursor: Cursor): boolean
   /** Takes a stretch; answers whether it wants more now. After `false` nothing comes until `resume()`. */
   deliver(delivery: Delivery): boolean
   /** A read failed and will be tried again; the subscription stays. */
@@ -50,11 +50,11 @@ export class Subscription implements LiveReader {
     if (this.#state === 'live') this.#hand(delivery)
   }
 
-  /** The sink wants more after it had answered `false`. */
-  resume(): void {
+  /** The sink wants more after it had answered `false`. Resolves when it has caught up, or is full again. */
+  async resume(): Promise<void> {
     if (this.#state !== 'full') return
     this.#state = 'reading'
-    void this.#read()
+    await this.#read()
   }
 
   close(): void {
@@ -80,9 +80,11 @@ export class Subscription implements LiveReader {
 
   #open(cursor: Cursor, items: readonly Item[]): void {
     this.#cursor = cursor
-    this.#sink.opened(cursor)
+    const wanted = this.#sink.opened(cursor)
     if (items.length > 0) this.#hand(new Delivery(this.#feed.ref, items))
-    if (!this.#over && this.#state === 'reading') void this.#read()
+    if (this.#over || this.#state !== 'reading') return
+    if (wanted) void this.#read()
+    else this.#state = 'full'
   }
 
   /** Reads from recent events and the log until it has caught up with the feed, then joins it. */

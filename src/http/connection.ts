@@ -71,11 +71,12 @@ export class Connection {
     this.#socket.once('close', closed)
   }
 
-  /** What time asks of the connection: a heartbeat, or its end if the reader has stalled. */
+  /** What time asks of the connection: a heartbeat, or its cut if the reader has stalled, also at its end. */
   tick(now: number, limits: ConnectionLimits): void {
     const unsent = this.#socket.writableLength
     const sent = this.#socket.bytesWritten - unsent
-    if (unsent === 0 || sent !== this.#sent) {
+    // At the end it is the reader that has to close: without a limit a vanished one would stay for ever.
+    if ((unsent === 0 && this.open) || sent !== this.#sent) {
       this.#sent = sent
       this.#sentAt = now
     } else if (now - this.#sentAt > limits.stallMs) {

@@ -33,6 +33,9 @@ export class MultiReader {
   readonly #abort = new AbortController()
   /** Deliveries that wait for a cursor base; each subscription has one here at most. */
   #held: { readonly index: number; readonly delivery: Delivery }[] = []
+  /** Subscriptions that were told to wait. */
+  readonly #waiting = new Set<number>()
+  #catchingUp = false
   #subscriptions: Subscription[] = []
   #base: CursorBase | undefined
   #opened = 0
@@ -52,7 +55,11 @@ export class MultiReader {
       const feed = this.#options.live.feed({ tenant: this.#options.tenant, flow })
       return new Subscription(feed, starts[index] ?? 'now', {
         opened: (place) => this.#placed(index, place),
-        deliver: (delivery) => this.#deliver(index, delivery),
+        deliver: (delivery) => {
+          const more = this.#deliver(index, delivery)
+          if (!more) this.#waiting.add(index)
+          return more
+        },
       })
     })
   }
@@ -77,10 +84,13 @@ export class MultiReader {
     return applyMoves(places, parsed.moves)
   }
 
-  #placed(index: number, place: Cursor): void {
+  #placed(index: number, place: Cursor): boolean {
     this.#places[index] = place
+    this.#waiting.add(index)
     this.#opened += 1
-    if (this.#opened === this.#flows.length) void this.#begin()
+    // Not within this call: the subscription is on its way to wait, and some may not be made yet.
+    if (this.#opened === this.#flows.length) queueMicrotask(() => void this.#begin())
+    return false
   }
 
   async #begin(): Promise<void> {
@@ -115,7 +125,7 @@ export class MultiReader {
       void this.#rebase().then(() => this.#release())
       return false
     }
-    if (!more && connection.open) connection.onDrain(() => this.#resumeAll())
+    if (!more) this.#whenRoomy()
     return more
   }
 
@@ -128,15 +138,28 @@ export class MultiReader {
       if (!next) break
       this.#write(next.index, next.delivery)
     }
-    if (!this.#ready) return
-    const { connection } = this.#options
-    if (connection.roomy) this.#resumeAll()
-    // The reader was full when its cursor ran out of room: nobody else would wake it.
-    else if (connection.open) connection.onDrain(() => this.#resumeAll())
+    if (this.#ready) this.#whenRoomy()
   }
 
-  #resumeAll(): void {
-    for (const subscription of this.#subscriptions) subscription.resume()
+  #whenRoomy(): void {
+    const { connection } = this.#options
+    if (connection.roomy) void this.#catchUp()
+    else if (connection.open) connection.onDrain(() => void this.#catchUp())
+  }
+
+  /**
+   * Lets those that wait go on, one after another: all at once they would each bring a page of the log to a
+   * connection that has room for one.
+   */
+  async #catchUp(): Promise<void> {
+    if (this.#catchingUp) return
+    this.#catchingUp = true
+    for (const index of this.#waiting) {
+      if (!this.#ready || !this.#options.connection.roomy) break
+      this.#waiting.delete(index)
+      await this.#subscriptions[index]?.resume()
+    }
+    this.#catchingUp = false
   }
 
   #cursor(): string | undefined {

@@ -128,7 +128,7 @@ export class Streams {
       opened: ({ term, seq }) => connection.write(idFrame(formatId(term, seq))),
       deliver: (delivery) => {
         const more = connection.writeShared(delivery.once(singleFrames))
-        if (!more && connection.open) connection.onDrain(() => subscription.resume())
+        if (!more && connection.open) connection.onDrain(() => void subscription.resume())
         return more
       },
     })
@@ -151,7 +151,7 @@ export class Streams {
     const now = this.#now()
     const { streamBufferBytes: bufferBytes, streamStallMs: stallMs, heartbeatMs } = this.#config
     for (const connection of this.#open.keys()) {
-      if (now >= connection.endsAt) this.#end(connection)
+      if (now >= connection.endsAt && connection.open) this.#end(connection)
       else connection.tick(now, { bufferBytes, stallMs, heartbeatMs })
     }
   }
