@@ -61,7 +61,9 @@ async function takeOver(path: string, draft: string, dir: string): Promise<void>
   try {
     const holder = await read(path)
     if (holder && (await isAlive(holder, path))) throw inUse(dir, holder)
-    await rename(draft, path)
+    if (holder) await rename(draft, path)
+    // It was released just now: another process may take it without this mutex.
+    else if (!(await linked(draft, path))) throw inUse(dir, await read(path))
   } finally {
     await rm(mutex, { force: true })
   }
@@ -87,26 +89,35 @@ async function isAlive(holder: Holder, path: string): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
   }
-  const started = await startOf(holder.pid)
+  const [state, started] = await look(holder.pid)
+  // A zombie is dead, though its parent has not noticed; it keeps its number and its start.
+  if (state === 'Z' || state === 'X') return false
   return started === null || holder.started === null || started === holder.started
 }
 
-/** Start time of a process in clock ticks since boot; null where the system has no /proc. */
 async function startOf(pid: number): Promise<string | null> {
+  return (await look(pid))[1]
+}
+
+/** A process's state and its start in clock ticks since boot; null where the system has no /proc. */
+async function look(pid: number): Promise<[string | null, string | null]> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, 'utf8')
     // The name in parentheses may hold spaces: count the fields from behind it.
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return [fields[0] ?? null, fields[19] ?? null]
   } catch {
-    return null
+    return [null, null]
   }
 }
 
+/** The lock's holder; undefined if there is no lock. One that cannot be read counts as of another host. */
 async function read(path: string): Promise<Holder | undefined> {
+  const unknown = { pid: 0, host: '', started: null, nonce: '' }
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as Holder
-  } catch {
-    return undefined
+    return { ...unknown, ...(JSON.parse(await readFile(path, 'utf8')) as Partial<Holder>) }
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : unknown
   }
 }
 
