@@ -49,7 +49,9 @@ export function App() {
         </a>
         <output class="server">
           {error ? (
-            <span class="chip chip-failed">Server does not answer</span>
+            <span class="chip chip-failed">
+              {error.status === 0 ? 'Server does not answer' : error.message}
+            </span>
           ) : flows === undefined ? (
             <span class="chip">Connecting</span>
           ) : (

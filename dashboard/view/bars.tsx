@@ -50,13 +50,29 @@ export function Bars({ caption, of, rows, most = 8, verbatim = false }: Bars) {
   )
 }
 
+interface Stack {
+  readonly label: string
+  readonly rows: readonly (readonly [string, number])[]
+  /** Names in the order in which they are drawn; others come behind them. */
+  readonly order: readonly string[]
+}
+
 /** Parts of a whole as one bar, each named and counted below it. */
-export function StackedBar({ label, rows }: { label: string; rows: readonly (readonly [string, number])[] }) {
+export function StackedBar({ label, rows, order }: Stack) {
   const total = sum(rows)
   if (total === 0) return null
+  const known = order.flatMap((name) => rows.filter(([row]) => row === name))
+  const others = rows.filter(([row]) => !order.includes(row))
   let at = 0
-  const parts = rows.map(([name, count], index) => {
-    const part = { name, count, tone: index % 6, x: (at / total) * 100, width: (count / total) * 100 }
+  const parts = [...known, ...others].map(([name, count]) => {
+    const place = order.indexOf(name)
+    const part = {
+      name,
+      count,
+      tone: place < 0 ? 5 : place % 6,
+      x: (at / total) * 100,
+      width: (count / total) * 100,
+    }
     at += count
     return part
   })

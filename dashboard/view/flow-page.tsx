@@ -26,7 +26,8 @@ export function FlowPage({ flow }: { flow: string }) {
   }, [])
 
   const phases = model.phases.all
-  const status = meta?.status
+  // A flow that never set its state is what the list calls it.
+  const status = meta?.status ?? 'pending'
   const waiting = status === 'waiting'
   const over = status === 'completed' || status === 'failed' ? status : undefined
   const progress = meta?.progress ?? undefined
@@ -45,13 +46,14 @@ export function FlowPage({ flow }: { flow: string }) {
         </output>
         <ConnectionChip status={connection} />
         <ReportLink url={discovery.report} />
-        <div class="overall">
-          <ProgressBar label="Progress of the flow" value={value} tone={over} />
-          <span class="overall-text">
-            {value === undefined ? '' : `${Math.round(value * 100)} %`}
-            {meta?.phase && !over ? ` · ${words(meta.phase)}` : ''}
-          </span>
-        </div>
+        {value !== undefined && (
+          <div class="overall">
+            <ProgressBar label="Progress of the flow" value={value} tone={over} />
+            <span class="overall-text">
+              {Math.round(value * 100)} %{meta?.phase && !over ? ` · ${words(meta.phase)}` : ''}
+            </span>
+          </div>
+        )}
       </div>
       {discovery.failure !== undefined && status !== 'completed' && (
         <p class="banner banner-failed" role="alert">
