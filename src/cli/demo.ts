@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { SpillwayError } from '../errors.js'
@@ -46,6 +47,10 @@ Examples:
   spillway demo servers.csv         import a file of yours, and show the result`,
     )
     .action(async (file: string | undefined, options: DemoOptions) => {
+      // Before a flow is made for it.
+      if (file !== undefined && !existsSync(file)) {
+        throw new SpillwayError('NOT_FOUND', `There is no file ${file}: give the path of a CSV or TSV file`)
+      }
       const discovery = await loadDiscovery()
       const signal = stopSignal()
       await (options.serve ? serveDemo : runOnce)(discovery, file, options, signal)

@@ -2,7 +2,7 @@ import { CommanderError } from 'commander'
 import { SpillwayError } from '../errors.js'
 import { printable } from './output.js'
 
-export const EXIT = { done: 0, failed: 1, usage: 2 } as const
+const EXIT = { done: 0, failed: 1, usage: 2 } as const
 
 /** Says on one line of standard error what went wrong and what to do, and answers the exit code. */
 export function report(error: unknown, json: boolean): number {

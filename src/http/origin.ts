@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import type { Config } from '../config.js'
 import { SpillwayError } from '../errors.js'
 
 /** True for addresses and names that never leave this machine. */
@@ -12,6 +13,16 @@ export function isLoopback(host: string): boolean {
   return (
     isIP(name) === 6 && (name === '::1' || /^::ffff:127\./.test(name) || /^(0{1,4}:){7}0{0,3}1$/.test(name))
   )
+}
+
+/** Errors: `CONFIG_INVALID` if a server without authentication would be reached from elsewhere. */
+export function refuseOpenServer({ auth, host }: Config): void {
+  if (auth === 'none' && !isLoopback(host)) {
+    throw new SpillwayError(
+      'CONFIG_INVALID',
+      `SPILLWAY_AUTH=none serves loopback addresses only, not ${host}: set SPILLWAY_AUTH to keys or jwt, or SPILLWAY_HOST to 127.0.0.1`,
+    )
+  }
 }
 
 export interface OriginRules {

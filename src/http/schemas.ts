@@ -53,7 +53,7 @@ const eventFields = {
   source: Type.String(),
   timestamp: time('When the store took it, in UTC.'),
 }
-export const EventAnswer = Type.Object(eventFields, { $id: 'Event' })
+const EventAnswer = Type.Object(eventFields, { $id: 'Event' })
 export const PublishedAnswer = Type.Object(
   { ...eventFields, durability: DurabilityText },
   { $id: 'PublishedEvent' },

@@ -2,20 +2,9 @@ import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config.js'
-import { SpillwayError } from '../errors.js'
-import { checkOrigin, isLoopback } from './origin.js'
+import { checkOrigin } from './origin.js'
 
 const PREFLIGHT_SECONDS = 600
-
-/** Errors: `CONFIG_INVALID` if a server without authentication would be reached from elsewhere. */
-export function refuseOpenServer({ auth, host }: Config): void {
-  if (auth === 'none' && !isLoopback(host)) {
-    throw new SpillwayError(
-      'CONFIG_INVALID',
-      `SPILLWAY_AUTH=none serves loopback addresses only, not ${host}: set SPILLWAY_AUTH to keys or jwt, or SPILLWAY_HOST to 127.0.0.1`,
-    )
-  }
-}
 
 /** What pages of other sites may do here, and what a browser is told to refuse. */
 export async function secure(app: FastifyInstance, config: Config): Promise<void> {

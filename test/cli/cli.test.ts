@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -224,5 +224,37 @@ describe('on PostgreSQL', () => {
   it('says in one line that the database does not answer', async () => {
     const { code, err } = await run(['migrate'], { DATABASE_URL: 'postgres://u:p@127.0.0.1:1/x' }).ended
     expect([code, err]).toEqual([1, expect.stringMatching(/^spillway: PostgreSQL is not available.*\n$/)])
+  })
+})
+
+describe('the demo', () => {
+  let dataDir: string
+  beforeAll(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'spillway-cli-'))
+  })
+  afterAll(() => rm(dataDir, { recursive: true, force: true }))
+
+  it('says in one line that there is no such file', async () => {
+    const { code, out, err } = await run(['demo', join(dataDir, 'none.csv')], { SPILLWAY_DATA_DIR: dataDir })
+      .ended
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toContain('none.csv')
+  })
+
+  it('says first where its page is, imports a file, and goes on serving until it is stopped', async () => {
+    const file = join(dataDir, 'servers.csv')
+    await writeFile(file, 'name,type,ip address\nweb-1,server,10.0.0.1\ndb-1,database,10.0.0.2\n')
+    const env = { SPILLWAY_DATA_DIR: dataDir, SPILLWAY_PORT: '0', SPILLWAY_LOG_LEVEL: 'error' }
+    const demo = run(['demo', file, '--serve', '--json'], env)
+    await demo.until(/\n/)
+    const { url } = JSON.parse(demo.said())
+    expect((await fetch(url)).status).toBe(200)
+    await demo.until(/\n.*\n/)
+    const result = JSON.parse(demo.said().split('\n')[1] ?? '')
+    expect(result).toMatchObject({ rows: 2, rejected: 0, assets: 2 })
+    const list = await (await fetch(`${url}/v1/flows`)).json()
+    expect(list).toMatchObject([{ flow: result.flow, status: 'completed' }])
+    demo.signal('SIGTERM')
+    expect((await demo.ended).code).toBe(0)
   })
 })

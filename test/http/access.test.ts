@@ -5,6 +5,7 @@ import { exportJWK, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ApiKeys } from '../../src/access/keys.js'
 import type { Config } from '../../src/config.js'
+import { callerOf } from '../../src/http/plugins.js'
 import { freshDatabase } from '../support/database.js'
 import { eventually } from '../support/eventually.js'
 import type { FreshDatabase } from '../support/postgres.js'
@@ -343,6 +344,26 @@ describe('pages of other origins', () => {
       stream.close()
       const other = await running.call('GET', '/v1/flows', { headers: { origin: 'https://other.example' } })
       expect([other.status, other.json.code]).toEqual([403, 'ORIGIN_NOT_ALLOWED'])
+    } finally {
+      await running.stop()
+    }
+  })
+})
+
+describe('plug-ins', () => {
+  it('have the same callers, and know whose a request is', async () => {
+    const running = await start({ databaseUrl: database.url, auth: 'keys' }, [
+      async (app) => {
+        app.get('/whose', async (request) => ({ tenant: callerOf(request).tenant }))
+        app.post('/whose', async (request) => ({ tenant: callerOf(request).tenant }))
+      },
+    ])
+    try {
+      const keys = new ApiKeys(running.spillway.database)
+      const { key } = await keys.create({ tenant: 'acme', scopes: ['subscribe'] })
+      expect((await running.call('GET', '/whose')).status).toBe(401)
+      expect((await running.call('GET', '/whose', bearer(key))).json).toEqual({ tenant: 'acme' })
+      expect((await running.call('POST', '/whose', bearer(key))).status).toBe(403)
     } finally {
       await running.stop()
     }

@@ -60,12 +60,7 @@ export async function start(
   }
 }
 
-export async function call(
-  url: string,
-  method: string,
-  path: string,
-  options: CallOptions = {},
-): Promise<Answer> {
+async function call(url: string, method: string, path: string, options: CallOptions = {}): Promise<Answer> {
   const { body, text, headers = {} } = options
   const sent = text ?? (body === undefined ? undefined : JSON.stringify(body))
   const answer = await fetch(url + path, {

@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { eventually } from '../support/eventually.js'
+import { type PostgresServer, startPostgres } from '../support/postgres.js'
+import { openStream } from '../support/sse.js'
+import { type Running, start } from './running.js'
+
+let postgres: PostgresServer
+let url: string
+beforeAll(async () => {
+  postgres = await startPostgres()
+  url = (await postgres.database()).url
+})
+afterAll(() => postgres.remove())
+
+const ready = async (running: Running) => (await running.call('GET', '/readyz')).status
+
+it('while the store is away: alive, not ready, refusing for a time, and streams stay open', async () => {
+  const running = await start({ databaseUrl: url })
+  const ticket = String((await running.call('POST', '/v1/tickets', { body: { flows: ['f'] } })).json.ticket)
+  const reader = await openStream(`${running.url}/v1/flows/f/stream`)
+  await eventually(async () => (await ready(running)) === 200)
+  await postgres.stop('immediate')
+
+  await eventually(async () => (await ready(running)) === 503)
+  const unready = await running.call('GET', '/readyz')
+  expect([unready.json.code, unready.headers.get('retry-after')]).toEqual(['NOT_READY', '1'])
+  expect((await running.call('GET', '/livez')).status).toBe(200)
+  const read = await running.call('GET', '/v1/flows/f/events')
+  expect([read.status, read.json.code, read.headers.get('retry-after')]).toEqual([
+    503,
+    'STORE_UNAVAILABLE',
+    '1',
+  ])
+  // A browser would not come back from a refusal.
+  const opened = await openStream(`${running.url}/v1/flows/f/stream?ticket=${ticket}`)
+  expect(opened.status).toBe(200)
+
+  await postgres.start()
+  await eventually(async () => (await ready(running)) === 200, { withinMs: 20_000 })
+  const made = await running.call('POST', '/v1/flows/f/events', { body: { type: 't', payload: 1 } })
+  expect(made.status).toBe(201)
+  await reader.until(({ frames }) => frames.some(({ event }) => event === 't'))
+  await opened.until(({ frames }) => frames.some(({ event }) => event === 't'))
+  reader.close()
+  opened.close()
+  await running.stop()
+})
+
+it('is not ready when events are stored and do not arrive', async () => {
+  const running = await start({ databaseUrl: url })
+  await eventually(async () => (await ready(running)) === 200)
+  running.spillway.live.close()
+  await eventually(async () => (await ready(running)) === 503)
+  const { json } = await running.call('GET', '/readyz')
+  expect([json.code, json.detail]).toEqual(['NOT_READY', expect.stringMatching(/travels/)])
+  await running.stop()
+})
