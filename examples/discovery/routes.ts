@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { mkdir, open, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { Readable, Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { Readable } from 'node:stream'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Spillway } from 'spillway'
 import { beginRun, runDemo } from './demo.js'
@@ -115,6 +114,9 @@ export function demoRoutes(spillway: Spillway, options: DemoOptions = {}): Fasti
           await beginRun(folder, { path: folder.upload, label, tenant, flow })
         } catch (error) {
           await rm(folder.path, { recursive: true, force: true })
+          // What is left of the body must not be taken for the connection's next request.
+          reply.header('connection', 'close')
+          request.raw.resume()
           throw error
         } finally {
           arriving--
@@ -155,22 +157,22 @@ export function demoRoutes(spillway: Spillway, options: DemoOptions = {}): Fasti
   }
 }
 
-/** Writes the body to the run's folder; nothing of it is left there if it does not arrive whole. */
+/** Writes the body to the run's folder, as fast as the disk takes it. */
 async function receive(body: unknown, folder: Folder, maxBytes: number): Promise<void> {
-  if (!(body instanceof Readable))
+  if (!(body instanceof Readable)) {
     throw new DiscoveryError('FILE_EMPTY', 'The file is the body of the request; there was none')
+  }
   await mkdir(folder.path, { recursive: true })
-  let bytes = 0
-  const counted = new Transform({
-    transform(chunk: Buffer, _, done) {
-      bytes += chunk.length
-      if (bytes <= maxBytes) done(null, chunk)
-      else done(new DiscoveryError('FILE_TOO_LARGE', `The file is larger than ${maxBytes} bytes`))
-    },
-  })
-  await pipeline(body, counted, createWriteStream(folder.upload))
-  const file = await open(folder.upload, 'r+')
+  const file = await open(folder.upload, 'w')
   try {
+    let bytes = 0
+    // A destroyed request could not be answered any more.
+    for await (const chunk of body.iterator({ destroyOnReturn: false })) {
+      bytes += chunk.length
+      if (bytes > maxBytes)
+        throw new DiscoveryError('FILE_TOO_LARGE', `The file is larger than ${maxBytes} bytes`)
+      await file.write(chunk)
+    }
     await file.sync()
   } finally {
     await file.close()

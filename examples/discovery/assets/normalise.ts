@@ -48,7 +48,8 @@ export function normaliser(columns: readonly string[], mapping: Mapping): Normal
     const ipAddress = typed('ip_address', readAddress)
     const assetId = text('asset_id')
     const application = text('application')
-    const name = text('name') ?? hostname ?? application ?? ipAddress
+    // A host name that is none still names the asset: better a poor name than a lost row.
+    const name = text('name') ?? hostname ?? application ?? ipAddress ?? text('hostname')
     if (name === null) return null
     const system = text('operating_system')
     const os = system === null ? null : readSystem(system)
