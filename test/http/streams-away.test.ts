@@ -6,6 +6,7 @@ import { openRig, type Rig } from './rig.js'
 
 let server: PostgresServer
 let rig: Rig
+let keys = 0
 
 beforeAll(async () => {
   server = await startPostgres()
@@ -20,7 +21,8 @@ const opened = (reader: SseReader) => reader.lastEventId !== ''
 const got = (n: number) => (reader: SseReader) => reader.frames.length >= n
 
 async function publish(flow: string, n: number): Promise<void> {
-  const events = Array.from({ length: n }, () => ({ type: 'step' }))
+  // With keys, so that a repeat after a lost answer adds nothing.
+  const events = Array.from({ length: n }, () => ({ type: 'step', key: `k${++keys}` }))
   // The pool may still hold connections of the server that is gone.
   await eventually(() => rig.spillway.tenant('acme').flow(flow).publishMany(events), { withinMs: 20_000 })
 }
