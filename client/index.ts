@@ -1,13 +1,3 @@
-export type {
-  ClientOptions,
-  Draft,
-  FlowsOptions,
-  HistoryOptions,
-  HistoryPage,
-  PublishOptions,
-  SubscribeOptions,
-  Watch,
-} from './client.js'
 export { SpillwayClient } from './client.js'
 export type {
   EventMap,
@@ -23,5 +13,15 @@ export type {
   PublishedEvent,
   StreamStatus,
 } from './messages.js'
+export type {
+  ClientOptions,
+  Draft,
+  FlowsOptions,
+  HistoryOptions,
+  HistoryPage,
+  PublishOptions,
+  SubscribeOptions,
+  Watch,
+} from './options.js'
 export { ClientError } from './problem.js'
 export { type SseItem, SseOverflow, SseParser } from './sse.js'

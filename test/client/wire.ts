@@ -72,3 +72,10 @@ export function deferred<T>(): { readonly promise: Promise<T>; readonly resolve:
   })
   return { promise, resolve }
 }
+
+/** Each request on a connection of its own: a pooled one that was cut would fail the next request too. */
+export function quick(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+  const headers = new Headers(init?.headers)
+  headers.set('connection', 'close')
+  return fetch(input, { ...init, headers })
+}

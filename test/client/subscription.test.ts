@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import {
-  ClientError,
+  type ClientError,
   type ClientOptions,
   type Message,
   SpillwayClient,
   type StreamStatus,
 } from '../../client/index.js'
 import { eventually } from '../support/eventually.js'
-import { type Answer, deferred, frame, json, openWire, problem, stream, type Wire } from './wire.js'
+import { type Answer, deferred, frame, openWire, problem, quick, stream, type Wire } from './wire.js'
 
 let wire: Wire
 afterEach(() => wire.close())
@@ -302,62 +302,3 @@ describe('a subscription', () => {
     expect((await failed.promise)?.message).toBe('mine')
   })
 })
-
-describe('a call', () => {
-  const calls = async (...answers: Answer[]) => {
-    wire = await openWire(...answers)
-    return new SpillwayClient({ baseUrl: wire.url, fetch: quick })
-  }
-
-  test('turns a problem answer into a typed error', async () => {
-    const client = await calls(problem(413, 'PAYLOAD_TOO_LARGE'))
-    const error = await client.publish('f', 't', 1).catch((cause: unknown) => cause)
-    expect(error).toBeInstanceOf(ClientError)
-    expect(error).toMatchObject({ code: 'PAYLOAD_TOO_LARGE', status: 413, temporary: false })
-  })
-
-  test('names an answer that is no problem document, and one that is no JSON', async () => {
-    const page: Answer = (response) =>
-      response.writeHead(404, { 'content-type': 'text/html' }).end('<p>nginx')
-    const client = await calls(page, (response) => response.end('<p>hello'))
-    await expect(client.flows()).rejects.toMatchObject({ code: 'HTTP_404', status: 404 })
-    await expect(client.flows()).rejects.toMatchObject({ code: 'PROTOCOL', temporary: true })
-  })
-
-  test('is repeated after a lost answer only if that does no harm', async () => {
-    const cut: Answer = (response) => response.destroy()
-    const client = await calls(cut, json([]), cut, json([], 201), cut)
-    expect(await client.flows()).toEqual([])
-    expect(await client.publishMany('f', [{ type: 't', payload: 1, key: 'k' }])).toEqual([])
-    await expect(client.publish('f', 't', 1)).rejects.toMatchObject({ code: 'NETWORK', status: 0 })
-    expect(wire.asked).toHaveLength(5)
-  })
-
-  test('answers null for the state of a flow without one', async () => {
-    const client = await calls(problem(404, 'NOT_FOUND'))
-    expect(await client.state('f')).toBeNull()
-    expect(await client.meta('f')).toBeNull()
-  })
-
-  test('encodes names and leaves out what was not given', async () => {
-    const client = await calls(json({ events: [], next: null }))
-    await client.history('a/b?c', { limit: 5, order: 'desc' })
-    expect(wire.asked[0]?.url).toBe('/v1/flows/a%2Fb%3Fc/events?limit=5&order=desc')
-  })
-
-  test('stops when its signal aborts', async () => {
-    const client = await calls(() => {})
-    const abort = new AbortController()
-    const call = client.flows({ signal: abort.signal })
-    await eventually(() => wire.asked.length === 1)
-    abort.abort()
-    await expect(call).rejects.toMatchObject({ name: 'AbortError' })
-  })
-})
-
-/** Each request on a connection of its own: a pooled one that was cut would fail the next request too. */
-function quick(input: string | URL | Request, init?: RequestInit): Promise<Response> {
-  const headers = new Headers(init?.headers)
-  headers.set('connection', 'close')
-  return fetch(input, { ...init, headers })
-}
