@@ -95,7 +95,7 @@ async function sustained(fans: readonly Fan[], { quick }: Options): Promise<void
 }
 
 async function single(fans: readonly Fan[], { quick }: Options): Promise<void> {
-  const events = quick ? 20 : 100
+  const events = quick ? 20 : 40
   const [own = 0, better = 1, bare = 1] = await compare(
     fans.map((fan) => ({
       name: `${fan.name}, one at a time`,
