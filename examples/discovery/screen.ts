@@ -51,7 +51,7 @@ export function terminalScreen(out: NodeJS.WriteStream): Screen {
   }
 }
 
-export function bar(done: number, total: number | null): string {
+function bar(done: number, total: number | null): string {
   if (total === null || total <= 0) return '·'.repeat(WIDTH)
   const full = Math.round(Math.min(1, done / total) * WIDTH)
   return `${'█'.repeat(full)}${'░'.repeat(WIDTH - full)}`

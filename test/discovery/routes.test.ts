@@ -36,7 +36,7 @@ afterAll(async () => {
   await close()
 })
 
-const upload = (body: string | Uint8Array, name: string, headers: Record<string, string> = {}) =>
+const upload = (body: string | Uint8Array<ArrayBuffer>, name: string, headers: Record<string, string> = {}) =>
   fetch(`${base}/demo/import?name=${encodeURIComponent(name)}`, { method: 'POST', body, headers })
 
 async function flowOf(answer: Response): Promise<string> {

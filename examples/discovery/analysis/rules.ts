@@ -46,7 +46,7 @@ const first = (form: RegExp, ...texts: (string | null)[]) =>
 const stack = (asset: Asset) => asset.technology.join(', ')
 
 /** When support ends: as the file says, else as the table of operating systems says. */
-export function endOfSupport(asset: Asset): { day: string; by: string } | null {
+function endOfSupport(asset: Asset): { day: string; by: string } | null {
   if (asset.endOfSupport !== null) return { day: asset.endOfSupport, by: 'the file' }
   const day = supportEnd(asset.operatingSystem, asset.osVersion)
   return day === null ? null : { day, by: `${asset.operatingSystem} ${asset.osVersion}` }

@@ -88,7 +88,7 @@ export function normaliser(columns: readonly string[], mapping: Mapping): Normal
 }
 
 /** One line of text: well-formed, single spaces, no control characters, at most `MAX_TEXT`. */
-export function clean(value: string): string {
+function clean(value: string): string {
   return value
     .normalize('NFC')
     .replace(/[\p{Cc}\s]+/gu, ' ')

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises'
 import type { Encoding } from './encoding.js'
 
 /** Longest line that is read as one, in bytes; a longer one is a bad row and is skipped without being held. */
-export const MAX_LINE_BYTES = 1 << 20
+const MAX_LINE_BYTES = 1 << 20
 /** Bytes at which a block ends although it has fewer lines than asked for. */
 const MAX_BLOCK_BYTES = 4 << 20
 const CHUNK_BYTES = 256 << 10

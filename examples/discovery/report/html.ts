@@ -20,6 +20,7 @@ export function htmlReport(summary: Summary, shown: Shown): string {
 <h1>Discovery report</h1>
 <p class="soft">${e(summary.file)}, ${number(summary.bytes)} bytes, ${e(summary.encoding)}, columns cut at ${delimiterName(summary.delimiter)}.
 Support is measured against ${e(summary.asOf)}.</p>
+<p class="downloads">Download: <a href="report.csv">CSV</a> <a href="report.json">JSON</a> <a href="rejected.csv">rejected rows</a></p>
 </header>
 <main>
 <dl class="figures">

@@ -19,6 +19,7 @@ th{color:var(--soft);font-weight:600;white-space:nowrap}td.n,th.n{text-align:rig
 .tag{white-space:nowrap;font-weight:600}.tag:before{content:"";display:inline-block;width:.65em;height:.65em;border-radius:50%;background:currentColor;margin-right:.4em}
 .rehost{color:var(--rehost)}.replatform{color:var(--replatform)}.refactor{color:var(--refactor)}.rearchitect{color:var(--rearchitect)}.replace{color:var(--replace)}.retire{color:var(--retire)}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:0 3rem}
+a{color:var(--rehost)}.downloads a{margin-left:.6em}
 ul.why{margin:0;padding-left:1.1rem}code{font-size:.85em}
-@media print{body{max-width:none;padding:0;font-size:10pt;color:#000;background:#fff}h2{break-after:avoid}tr,.bars,dl.figures{break-inside:avoid}.scroll{overflow:visible}thead{display:table-header-group}}
+@media print{.downloads{display:none}body{max-width:none;padding:0;font-size:10pt;color:#000;background:#fff}h2{break-after:avoid}tr,.bars,dl.figures{break-inside:avoid}.scroll{overflow:visible}thead{display:table-header-group}}
 `

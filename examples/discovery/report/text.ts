@@ -28,7 +28,7 @@ export function csvLine(values: readonly unknown[]): string {
   return `${values.map(csvField).join(',')}\r\n`
 }
 
-/** JSON that may stand within a page. */
+/** A number with its thousands marked. */
 export function number(value: number): string {
   return new Intl.NumberFormat('en').format(value)
 }
