@@ -96,6 +96,7 @@ export function toStateRecord(state: FlowState): StateRecord {
   }
   if (engagement !== null) checkName('engagement', engagement)
   const text = jsonOf(state)
+  if (!text?.startsWith('{')) throw invalid('A state must be a JSON object')
   if (Buffer.byteLength(text) > MAX_STATE_BYTES) {
     throw new SpillwayError('PAYLOAD_TOO_LARGE', `The state is longer than ${MAX_STATE_BYTES} bytes of JSON`)
   }
@@ -117,7 +118,7 @@ export function checkFlowQuery(query: FlowQuery): {
   return { engagement: engagement ?? null, status: status ?? null, limit }
 }
 
-function jsonOf(state: FlowState): string {
+function jsonOf(state: FlowState): string | undefined {
   try {
     return JSON.stringify(state)
   } catch (error) {
