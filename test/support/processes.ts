@@ -107,7 +107,8 @@ export async function endProcess({ child, exited }: Server, signal: NodeJS.Signa
  * in whatever way, because a shell waits on a pipe that closes with it.
  */
 export function tieToThisProcess(folder: string): () => Promise<void> {
-  const script = 'read _; [ -f "$1/pid" ] && kill -9 -- "-$(cat "$1/pid")" 2>/dev/null; rm -rf -- "$1"'
+  // Not `kill --`, which Debian's shell does not know.
+  const script = 'read _; [ -f "$1/pid" ] && kill -9 "-$(cat "$1/pid")" 2>/dev/null; rm -rf "$1"'
   const shell = spawn('/bin/sh', ['-c', script, 'sh', folder], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],

@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Client } from 'pg'
@@ -81,6 +84,32 @@ it('reads a stream through nginx, stops and goes on', async () => {
     server.close()
   }
 })
+
+it('ends a server whose test process was killed', async () => {
+  const support = new URL('../../dist/test/support/processes.js', import.meta.url)
+  const script = `
+    import { serverFolder, startProcess, tieToThisProcess } from '${support}'
+    const folder = serverFolder('orphan')
+    tieToThisProcess(folder)
+    const args = ['-e', 'console.log("up"); setInterval(() => {}, 1000)']
+    const { child } = await startProcess({ command: process.execPath, args, folder, ready: (said) => said !== '' })
+    console.log(JSON.stringify([child.pid, folder]))
+    setInterval(() => {}, 1000)`
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', script])
+  const [line] = await once(parent.stdout, 'data')
+  const [pid, folder]: [number, string] = JSON.parse(String(line))
+  expect(alive(pid)).toBe(true)
+  parent.kill('SIGKILL')
+  await eventually(() => !alive(pid) && !existsSync(folder), { what: 'the end of the orphan' })
+})
+
+function alive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
 
 it('says what it waited for', async () => {
   await expect(eventually(() => false, { withinMs: 20, what: 'the moon' })).rejects.toThrow(
