@@ -25,11 +25,12 @@ export class Remote {
   ): Promise<Response> {
     const { url, token, pid } = this.#server
     const { body, signal } = options
-    const response = await fetch(new URL(path, url), {
+    const address = new URL(path, url)
+    address.searchParams.set('tenant', this.#tenant)
+    const response = await fetch(address, {
       method,
       headers: {
         authorization: `Bearer ${token}`,
-        'x-spillway-tenant': this.#tenant,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),

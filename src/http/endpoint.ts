@@ -5,6 +5,7 @@ import { type Principal, requireScope, type Scope } from '../access/principal.js
 import { SpillwayError } from '../errors.js'
 import { JsonBody } from './body.js'
 import { checker } from './check.js'
+import { credentialsOf } from './credentials.js'
 import { parseQuery, type Query, splitList } from './query.js'
 
 /** One way an endpoint may answer, as the OpenAPI document says it. */
@@ -78,7 +79,9 @@ export function endpoint<P extends TSchema, Q extends TSchema, B extends TSchema
     answer: async (request, reply, access) => {
       const given = parseQuery(request.raw.url ?? '', lists)
       const principal =
-        doc.scope === null ? NOBODY : await access.identify(credentials(request, given, doc.ticket === true))
+        doc.scope === null
+          ? NOBODY
+          : await access.identify(credentialsOf(request, given, doc.ticket === true))
       if (doc.scope !== null) requireScope(principal, doc.scope)
       const sent = request.body
       if (body !== undefined && !(sent instanceof JsonBody)) {
@@ -94,15 +97,6 @@ export function endpoint<P extends TSchema, Q extends TSchema, B extends TSchema
         reply,
       })
     },
-  }
-}
-
-function credentials(request: FastifyRequest, query: Query, ticket: boolean) {
-  const header = request.headers['x-spillway-tenant']
-  return {
-    authorization: request.headers.authorization,
-    tenant: (typeof header === 'string' ? header : undefined) ?? query.get('tenant'),
-    ticket: ticket ? query.get('ticket') : undefined,
   }
 }
 

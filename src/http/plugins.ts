@@ -2,6 +2,8 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastif
 import type { Access } from '../access/access.js'
 import { type Principal, requireScope } from '../access/principal.js'
 import { SpillwayError } from '../errors.js'
+import { credentialsOf } from './credentials.js'
+import { parseQuery } from './query.js'
 
 const callers = new WeakMap<FastifyRequest, Principal>()
 
@@ -20,10 +22,8 @@ export async function addPlugin(
 ): Promise<void> {
   await app.register(async (scoped) => {
     scoped.addHook('onRequest', async (request) => {
-      const { authorization, 'x-spillway-tenant': header } = request.headers
-      const query = new URLSearchParams(request.raw.url?.split('?')[1])
-      const tenant = (typeof header === 'string' ? header : undefined) ?? query.get('tenant') ?? undefined
-      const caller = await access.identify({ authorization, tenant, ticket: undefined })
+      const query = parseQuery(request.raw.url ?? '', new Set())
+      const caller = await access.identify(credentialsOf(request, query, false))
       requireScope(caller, request.method === 'GET' || request.method === 'HEAD' ? 'subscribe' : 'publish')
       callers.set(request, caller)
     })

@@ -153,7 +153,7 @@ describe('beside a server that holds the embedded store', () => {
     expect(JSON.parse((await cli('flow', 'list', '--tenant', 'acme', '--json')).out)).toMatchObject([
       { flow: 'f', status: 'running' },
     ])
-    expect((await cli('flow', 'list')).out).toContain('no such flows')
+    expect((await cli('flow', 'list', '--tenant', 'ä 日本')).out).toContain('no such flows')
     const none = await cli('flow', 'state', 'f')
     expect([none.code, none.err]).toEqual([1, expect.stringContaining('has no state')])
 
@@ -184,7 +184,7 @@ describe('beside a server that holds the embedded store', () => {
     expect((await publish(3)).status).toBe(401)
     const foreign = await cli('key', 'revoke', listed.id, '--tenant', 'other')
     expect(foreign.code).toBe(1)
-  })
+  }, 90_000)
 
   it('a second server on the same files is refused in one line', async () => {
     const { code, err } = await cli('serve')
@@ -256,5 +256,5 @@ describe('the demo', () => {
     expect(list).toMatchObject([{ flow: result.flow, status: 'completed' }])
     demo.signal('SIGTERM')
     expect((await demo.ended).code).toBe(0)
-  })
+  }, 90_000)
 })

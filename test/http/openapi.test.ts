@@ -102,7 +102,7 @@ const badValue = fc.oneof(
     null,
     true,
     -1,
-    1.5,
+    -1.5,
     1e300,
     '',
     '\u0000',

@@ -81,6 +81,9 @@ describe('a request without authentication', () => {
     expect(await seen('')).toHaveLength(0)
     const bad = await running.call('GET', '/v1/flows?tenant=%00')
     expect([bad.status, bad.json.code]).toEqual([400, 'INVALID_NAME'])
+    const latin = await running.call('GET', '/v1/flows', { headers: { 'x-spillway-tenant': 'ä' } })
+    expect([latin.status, latin.json.code]).toEqual([400, 'INVALID_NAME'])
+    expect((await running.call('GET', '/v1/flows?tenant=%C3%A4')).status).toBe(200)
   })
 })
 

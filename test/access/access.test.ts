@@ -6,11 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ApiKeys } from '../../src/access/keys.js'
 import type { Config } from '../../src/config.js'
 import { callerOf } from '../../src/http/plugins.js'
+import { type Running, start } from '../http/running.js'
 import { freshDatabase } from '../support/database.js'
 import { eventually } from '../support/eventually.js'
 import type { FreshDatabase } from '../support/postgres.js'
 import { openStream } from '../support/sse.js'
-import { type Running, start } from './running.js'
 
 let database: FreshDatabase
 beforeAll(async () => {
