@@ -12,7 +12,7 @@ const FLOW = 'inventory'
 const MAX_LIVES = 40
 
 /** A random moment in ms after the store is open; later lives are longer, so that some life sees the end. */
-const momentOfDeath = (lives: number) => Math.round(10 + Math.random() * (150 + 60 * lives))
+const momentOfDeath = (lives: number) => Math.round(10 + Math.random() * (150 + 120 * lives))
 
 async function factsOf(postgres: string): Promise<FlowEvent[]> {
   const spillway = await Spillway.open({ postgres })
