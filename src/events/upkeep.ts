@@ -66,7 +66,7 @@ export class Upkeep {
       for (const [tag, ref] of [...this.#due]) {
         if (this.#closed) return
         await this.#sweep()
-        progress = (await this.#trim(tag, ref).catch(() => false)) || progress
+        progress = (await this.#trim(tag, ref)) || progress
       }
     }
   }
@@ -81,13 +81,21 @@ export class Upkeep {
     await this.#states.forget(flowAgeMs, SWEEP_FLOWS).catch(ignore)
   }
 
+  /** Answers false if the log did not let it: the flow stays due. */
   async #trim(tag: string, ref: FlowRef): Promise<boolean> {
-    const { position } = await this.#log.read(ref, { order: 'asc', limit: 1 })
-    const trimmed = await this.#log.trim(ref, this.#retention)
-    if (this.#floors.size > 10_000) this.#floors.clear()
-    this.#floors.set(tag, position.floor + trimmed)
-    if (trimmed === 0 || position.head - position.floor - trimmed <= this.#retention.maxEvents)
-      this.#due.delete(tag)
-    return true
+    // Before the look: what is published from here on makes the flow due again.
+    this.#due.delete(tag)
+    try {
+      const { position } = await this.#log.read(ref, { order: 'asc', limit: 1 })
+      const trimmed = await this.#log.trim(ref, this.#retention)
+      if (this.#floors.size > 10_000) this.#floors.clear()
+      this.#floors.set(tag, position.floor + trimmed)
+      if (trimmed > 0 && position.head - position.floor - trimmed > this.#retention.maxEvents)
+        this.#due.set(tag, ref)
+      return true
+    } catch {
+      this.#due.set(tag, ref)
+      return false
+    }
   }
 }
