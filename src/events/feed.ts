@@ -6,6 +6,8 @@ import type { EventLog, Page, Position, StoredEvent } from './log.js'
 /** Deliveries kept for readers that are a little behind: events and payload bytes. */
 const RECENT_EVENTS = 512
 const RECENT_BYTES = 1024 * 1024
+/** Payload bytes of one delivery, unless a single event has more. */
+const DELIVERY_BYTES = 1024 * 1024
 
 export interface FeedOptions {
   readonly log: EventLog
@@ -190,9 +192,9 @@ export class Feed {
 
   #flush(): void {
     const fresh = this.#fresh
-    if (fresh.length === 0) return
     this.#fresh = []
-    this.#deliver(fresh.map(eventItem), fresh)
+    // In parts: a reader that is full after one of them keeps no more than that.
+    for (const part of parts(fresh)) this.#deliver(part.map(eventItem), part)
   }
 
   #deliver(items: readonly Item[], events: readonly StoredEvent[]): void {
@@ -218,4 +220,19 @@ export class Feed {
     }
     if (dropped > 0) this.#recent = this.#recent.slice(dropped)
   }
+}
+
+/** Consecutive events, cut where their payloads exceed a delivery. */
+function* parts(events: readonly StoredEvent[]): Generator<readonly StoredEvent[]> {
+  let from = 0
+  let bytes = 0
+  for (const [i, { payload }] of events.entries()) {
+    if (i > from && bytes + payload.length > DELIVERY_BYTES) {
+      yield events.slice(from, i)
+      from = i
+      bytes = 0
+    }
+    bytes += payload.length
+  }
+  if (from < events.length) yield events.slice(from)
 }

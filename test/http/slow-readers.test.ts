@@ -96,8 +96,9 @@ test('2,000 readers that stop cost bounded memory, delay nobody, and resume', {
     `2,000 stopped readers: RSS ${mb(before)} -> at most ${mb(most)}; ` +
       `50 others: p50 ${p50.toFixed(0)} ms, p99 ${p99.toFixed(0)} ms\n`,
   )
-  // Each may hold its budget and one delivery of its own; what is shared counts once.
-  expect(grown).toBeLessThan(STOPPED * (BUFFER_BYTES + PAYLOAD.length) + 64 * 2 ** 20)
+  // Half may hold their budget and one delivery of their own; what the others share counts once. Without a
+  // budget it was 249 MB.
+  expect(grown).toBeLessThan((STOPPED / 2) * (BUFFER_BYTES + PAYLOAD.length) + 64 * 2 ** 20)
   expect(p99).toBeLessThan(3000)
 
   for (const reader of stopped) reader.resume()
