@@ -19,6 +19,8 @@ export interface DemoOptions {
   readonly maxBytes?: number | undefined
   /** Imports that run at once; default 2. */
   readonly maxRunning?: number | undefined
+  /** Finished uploads whose reports are kept, the newest first; default 100. */
+  readonly maxKept?: number | undefined
   /** As in `runDemo`. */
   readonly autoConfirmMs?: number | undefined
 }
@@ -39,7 +41,7 @@ const REPORT_POLICY =
  * `.../report.csv`, `.../report.json`, `.../rejected.csv`. Imports that a killed process left go on at the start.
  */
 export function demoRoutes(spillway: Spillway, options: DemoOptions = {}): FastifyPluginAsync {
-  const { tenantOf = () => 'default', maxBytes = 2 ** 30, maxRunning = 2 } = options
+  const { tenantOf = () => 'default', maxBytes = 2 ** 30, maxRunning = 2, maxKept = 100 } = options
   const { dataDir } = spillway.config
   const stop = new AbortController()
   const running = new Set<Promise<void>>()
@@ -121,6 +123,8 @@ export function demoRoutes(spillway: Spillway, options: DemoOptions = {}): Fasti
         } finally {
           arriving--
         }
+        const { over } = await uploads(dataDir)
+        for (const { path } of over.slice(maxKept)) await rm(path, { recursive: true, force: true })
         start(tenant, flow, request.log)
         return reply
           .code(202)
@@ -148,7 +152,8 @@ export function demoRoutes(spillway: Spillway, options: DemoOptions = {}): Fasti
     serve('rejected.csv', (folder) => folder.rejectedCsv, 'text/csv; charset=utf-8', 'rejected.csv')
 
     app.addHook('onReady', async () => {
-      for (const { tenant, flow } of await unfinished(dataDir)) start(tenant, flow, app.log)
+      const { unfinished } = await uploads(dataDir)
+      for (const { tenant, flow } of unfinished) start(tenant, flow, app.log)
     })
     app.addHook('preClose', async () => {
       stop.abort()
@@ -214,19 +219,22 @@ function encodeName(name: string): string {
   return encodeURIComponent(name).replace(/['()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 
-/** Imports by upload that were accepted and are not over. */
-async function unfinished(dataDir: string): Promise<{ tenant: string; flow: string }[]> {
-  const found: { tenant: string; flow: string }[] = []
+/** Uploads that are not over go on; of those that are, the newest so many keep their reports. */
+async function uploads(dataDir: string) {
+  const unfinished: { tenant: string; flow: string }[] = []
+  const over: { path: string; endedMs: number }[] = []
   const root = join(dataDir, 'discovery')
   for (const tenant of await foldersIn(root)) {
     for (const run of await foldersIn(join(root, tenant))) {
       const path = join(root, tenant, run)
-      const checkpoint = await loadCheckpoint({ checkpoint: join(path, 'checkpoint.json') }).catch(() => null)
-      if (checkpoint === null || checkpoint.phase === 'completed' || checkpoint.phase === 'failed') continue
-      const folder = runFolder(dataDir, checkpoint.tenant, checkpoint.flow)
-      if (checkpoint.source.path === folder.upload)
-        found.push({ tenant: checkpoint.tenant, flow: checkpoint.flow })
+      const found = await loadCheckpoint({ checkpoint: join(path, 'checkpoint.json') }).catch(() => null)
+      if (found === null || found.source.path !== runFolder(dataDir, found.tenant, found.flow).upload)
+        continue
+      if (found.phase === 'completed' || found.phase === 'failed') {
+        const { mtimeMs } = await stat(join(path, 'checkpoint.json'))
+        over.push({ path, endedMs: mtimeMs })
+      } else unfinished.push({ tenant: found.tenant, flow: found.flow })
     }
   }
-  return found
+  return { unfinished, over: over.sort((a, b) => b.endedMs - a.endedMs) }
 }

@@ -18,9 +18,13 @@ let close: () => Promise<void>
 let app: FastifyInstance
 let base: string
 
-async function startServer(autoConfirmMs: number, maxRunning: number): Promise<FastifyInstance> {
+async function startServer(
+  autoConfirmMs: number,
+  maxRunning: number,
+  maxKept = 100,
+): Promise<FastifyInstance> {
   const server = Fastify({ forceCloseConnections: true, routerOptions: { maxParamLength: 2000 } })
-  await server.register(demoRoutes(spillway, { autoConfirmMs, maxBytes: MAX_BYTES, maxRunning }))
+  await server.register(demoRoutes(spillway, { autoConfirmMs, maxBytes: MAX_BYTES, maxRunning, maxKept }))
   await server.listen({ host: '127.0.0.1', port: 0 })
   return server
 }
@@ -166,6 +170,34 @@ describe('an import over HTTP', () => {
     await next.close()
     const types = (await historyOf(spillway, flow)).map((event) => event.type)
     expect(types.filter((type) => type === 'mapping_proposed')).toHaveLength(1)
+  })
+})
+
+describe('finished uploads', () => {
+  it('keep the newest reports, and nothing of their size', async () => {
+    const server = await startServer(0, 4, 2)
+    let flow = ''
+    for (let n = 0; n < 4; n++) {
+      flow = await flowOf(
+        await fetch(`${server.listeningOrigin}/demo/import?name=kept`, { method: 'POST', body: TABLE }),
+      )
+      await ended(flow)
+      await eventually(async () => {
+        const { running } = Object(await (await fetch(`${server.listeningOrigin}/demo`)).json())
+        return running === 0
+      })
+    }
+    await server.close()
+    expect(await imports()).toHaveLength(3)
+    const files = await readdir(join(spillway.config.dataDir, 'discovery', 'default', flow))
+    expect(files.sort()).toEqual([
+      'checkpoint.json',
+      'rejected.csv',
+      'rejected.jsonl',
+      'report.csv',
+      'report.html',
+      'report.json',
+    ])
   })
 })
 

@@ -37,8 +37,9 @@ export async function report(run: Run): Promise<void> {
   await voice.state('completed', 'report', 100, { rows, rejected, assets, dependencies, report: url })
   await run.save({ phase: 'completed' })
   // The report has it all; a large file's working files are many times its size.
-  const { rows: rowFile, log, assets: assetFile, edges, unresolved, assessed } = folder
-  for (const path of [rowFile, log, assetFile, edges, unresolved, assessed]) await rm(path, { force: true })
+  const { upload, rows: rowFile, log, assets: assetFile, edges, unresolved, assessed } = folder
+  for (const path of [upload, rowFile, log, assetFile, edges, unresolved, assessed])
+    await rm(path, { force: true })
 }
 
 async function collect(run: Run) {
