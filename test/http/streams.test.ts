@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text as textOf } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -261,6 +262,40 @@ describe('the end of a stream', () => {
         (host, path) => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
       )
       expect(chunked.endsWith('\r\n0\r\n\r\n')).toBe(true)
+    } finally {
+      await short.close()
+    }
+  })
+
+  test('comes also for readers that do not take it: one that stopped, one that never closes', async () => {
+    const short = await openRig(
+      { postgres: database.url },
+      { streamLifeMs: 1000, streamStallMs: 300, streamBufferBytes: 65_536 },
+    )
+    try {
+      const { port, host, pathname, search } = new URL(short.url(flow))
+      const request = `GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\n\r\n`
+      const open = async (allowHalfOpen: boolean) => {
+        const socket = connect({ port: Number(port), host: '127.0.0.1', allowHalfOpen })
+        socket.on('error', () => undefined)
+        socket.write(request)
+        await once(socket, 'data')
+        return socket
+      }
+      const stopped = await open(false)
+      stopped.pause()
+      const silent = await open(true)
+      silent.resume()
+      expect(short.streams.size).toBe(2)
+      const payload = 'z'.repeat(200_000)
+      // More than the kernel takes, so that the end of the answer never leaves the server.
+      for (let i = 0; i < 50; i++) {
+        await short.spillway.tenant('acme').flow(flow).publish('step', payload)
+      }
+      await eventually(() => short.streams.size === 0, { what: 'the cut of both' })
+      expect(short.streams.size).toBe(0)
+      stopped.destroy()
+      silent.destroy()
     } finally {
       await short.close()
     }
