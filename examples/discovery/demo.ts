@@ -96,7 +96,8 @@ export async function runDemo(options: DemoRun): Promise<DiscoveryResult> {
       await work(run)
       return result(run)
     } catch (error) {
-      await sayFailure(voice, error)
+      // If the store is away as well, the first reason is the one to tell.
+      await sayFailure(voice, error).catch(() => undefined)
       throw error
     }
   } finally {
