@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, open, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PGlite, type Transaction } from '@electric-sql/pglite'
 import { SpillwayError } from '../errors.js'
@@ -35,12 +35,16 @@ export class EmbeddedDatabase implements Database {
     const lock = await lockDirectory(dataDir)
     try {
       const files = join(dataDir, 'postgres')
+      const creating = join(dataDir, 'creating')
+      // A database that was not made to its end never opens. Nothing was in it yet: it is made anew.
+      if (existsSync(creating)) await rm(files, { recursive: true, force: true })
+      const isNew = !existsSync(join(files, 'PG_VERSION'))
+      if (isNew) await writeFile(creating, '', { flush: true })
       onProgress?.(
-        existsSync(join(files, 'PG_VERSION'))
-          ? 'opening the embedded database'
-          : 'creating the embedded database (some seconds, once)',
+        isNew ? 'creating the embedded database (some seconds, once)' : 'opening the embedded database',
       )
       const pglite = await PGlite.create({ fs: new SyncedFiles(files), startParams: SYNCED_PARAMS })
+      if (isNew) await removeForGood(creating, dataDir)
       return new EmbeddedDatabase(pglite, lock)
     } catch (error) {
       await lock.release()
@@ -94,6 +98,15 @@ export class EmbeddedDatabase implements Database {
     await this.#pglite.close()
     await this.#lock.release()
   }
+}
+
+/** After a power cut the file stays away: before that, nothing may be acknowledged. */
+async function removeForGood(file: string, folder: string): Promise<void> {
+  await rm(file)
+  // Windows cannot open a folder.
+  if (process.platform === 'win32') return
+  const handle = await open(folder)
+  await handle.sync().finally(() => handle.close())
 }
 
 function queryable(tx: Transaction): Queryable {
