@@ -268,9 +268,15 @@ describe('the server itself', () => {
 
   it('tells browsers what to refuse', async () => {
     const { headers } = await running.call('GET', '/livez')
-    expect(headers.get('content-security-policy')).toContain("default-src 'self'")
-    expect(headers.get('content-security-policy')).toContain("frame-ancestors 'none'")
+    expect(headers.get('content-security-policy')).toBe("default-src 'none'; frame-ancestors 'none'")
     expect(headers.get('x-content-type-options')).toBe('nosniff')
+    const page = await running.call('GET', '/')
+    expect(page.headers.get('content-type')).toContain('text/html')
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'self'")
+    expect(page.headers.get('content-security-policy')).toContain("frame-ancestors 'none'")
+    const stream = await openStream(`${running.url}/v1/flows/headed/stream`)
+    expect(stream.headers['x-content-type-options']).toBe('nosniff')
+    stream.close()
     expect(headers.get('strict-transport-security')).toBeNull()
   })
 })
