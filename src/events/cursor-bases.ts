@@ -2,15 +2,37 @@ import type { Database } from '../postgres/client.js'
 import type { Cursor } from './cursor.js'
 import type { CursorBase } from './multi-cursor.js'
 
+/** Bases that this process has stored lately, and for how long they serve others too: far less than a row lives. */
+const SHARED = 256
+const SHARED_MS = 3_600_000
+
 /** Keeps the places that long cursors refer to, for a day after the last use. Errors: `STORE_UNAVAILABLE` (temporary). */
 export class CursorBases {
   readonly #db: Database
+  readonly #shared = new Map<string, { readonly base: Promise<CursorBase>; readonly until: number }>()
 
   constructor(db: Database) {
     this.#db = db
   }
 
-  async store(tenant: string, places: readonly Cursor[]): Promise<CursorBase> {
+  /** A base at these places. Readers that stand at the same places share one: opening stores nothing anew. */
+  store(tenant: string, places: readonly Cursor[]): Promise<CursorBase> {
+    const text = JSON.stringify(places.map(({ term, seq }) => [term, seq]))
+    // A tenant's name holds no control character.
+    const key = `${tenant}\n${text}`
+    const now = performance.now()
+    const shared = this.#shared.get(key)
+    if (shared && shared.until > now) return shared.base
+    this.#shared.delete(key)
+    const base = this.#insert(tenant, text, [...places])
+    this.#shared.set(key, { base, until: now + SHARED_MS })
+    base.catch(() => this.#shared.delete(key))
+    const [oldest] = this.#shared.keys()
+    if (this.#shared.size > SHARED && oldest !== undefined) this.#shared.delete(oldest)
+    return base
+  }
+
+  async #insert(tenant: string, text: string, places: readonly Cursor[]): Promise<CursorBase> {
     // Each one stored takes some old ones with it: their number stays bounded without a sweep.
     const rows = await this.#db.scoped([tenant], (tx) =>
       tx.query<{ id: number }>(
@@ -20,10 +42,10 @@ export class CursorBases {
              WHERE tenant = $1 AND at < clock_timestamp() - interval '1 day' LIMIT 20)
          )
          INSERT INTO spillway.stream_cursors (tenant, places) VALUES ($1, $2) RETURNING id`,
-        [tenant, JSON.stringify(places.map(({ term, seq }) => [term, seq]))],
+        [tenant, text],
       ),
     )
-    return { id: Number(rows[0]?.id), places: [...places] }
+    return { id: Number(rows[0]?.id), places }
   }
 
   /** The places, which are then kept for another day. */

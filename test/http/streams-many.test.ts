@@ -159,7 +159,7 @@ describe('a stream of several flows', () => {
     expect(Math.min(...rounds.slice(0, 3))).toBeGreaterThan(8)
   })
 
-  test('stores few bases: who only reconnects stores none', async () => {
+  test('stores few bases: who opens where others did, or only reconnects, stores none', async () => {
     const flows = names('idle', 100)
     const count = async () => {
       const [row] = await rigs[0].spillway.database.scoped(['acme'], (tx) =>
@@ -178,6 +178,11 @@ describe('a stream of several flows', () => {
       reader.close()
     }
     expect(await count()).toBe(before)
+
+    const crowd = await Promise.all(Array.from({ length: 30 }, () => openStream(rigs[0].url(flows))))
+    await Promise.all(crowd.map((one) => one.until(opened)))
+    expect(await count()).toBe(before + 1)
+    for (const one of crowd) one.close()
   })
 
   test('a pause of the reader loses and repeats nothing, and what waits for it stays bounded', async () => {
