@@ -45,7 +45,7 @@ async function byFlows({ quick }: Options): Promise<void> {
 
 /** 1,000 flows that keep a thousandth each of `kept`; the table is measured when each size was reached. */
 async function byStored({ quick }: Options): Promise<void> {
-  const kept = quick ? 30_000 : 3_000_000
+  const kept = quick ? 100_000 : 3_000_000
   const server = await startPostgres()
   const { url, adminUrl } = await server.database()
   const spillway = await Spillway.open({ postgres: url, config: { retentionEvents: kept / 1000 } })
