@@ -87,6 +87,22 @@ describe('a request without authentication', () => {
   })
 })
 
+it('a stream that is asked for before the answer to another request came ends at once, and is asked for again', async () => {
+  const socket = connect(Number(new URL(running.url).port), '127.0.0.1')
+  let text = ''
+  socket.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+  })
+  const head = 'HTTP/1.1\r\nHost: localhost\r\n'
+  socket.write(
+    `GET /v1/flows ${head}\r\nGET /v1/flows/piped/stream ${head}\r\nGET /livez ${head}Connection: close\r\n\r\n`,
+  )
+  await once(socket, 'close')
+  const answers = text.split('HTTP/1.1 200 OK')
+  expect(answers).toHaveLength(4)
+  expect(answers[2]).toMatch(/content-type: text\/event-stream.*\r\n\r\nretry: 1000\n\n$/is)
+})
+
 describe('what is no proper request', () => {
   it.each([
     ['nonsense\r\n\r\n', 400, 'INVALID_ARGUMENT'],

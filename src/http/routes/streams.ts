@@ -102,6 +102,11 @@ export function streamEndpoints(streams: Streams, tickets: Tickets): Endpoint[] 
       reply.header('cache-control', 'no-cache, no-transform').type('text/event-stream').send('')
       return
     }
+    // A request that was sent before the answer to another one came has no connection of its own yet.
+    if (reply.raw.socket === null) {
+      comeBack(reply)
+      return
+    }
     // What the hooks have set for this answer (CORS, security) goes out with the stream's own head.
     const headers = Object.fromEntries(Object.entries(reply.getHeaders()))
     try {
@@ -109,13 +114,14 @@ export function streamEndpoints(streams: Streams, tickets: Tickets): Endpoint[] 
       reply.hijack()
     } catch (error) {
       if (!(error instanceof SpillwayError && error.code === 'DRAINING')) throw error
-      // A browser never comes back from a refusal, but does from a stream that ends.
-      reply
-        .header('cache-control', 'no-cache, no-transform')
-        .type('text/event-stream')
-        .send('retry: 1000\n\n')
+      comeBack(reply)
     }
   }
+}
+
+/** A stream that ends at once: a browser reconnects after it, as it never does after a refusal. */
+function comeBack(reply: FastifyReply): void {
+  reply.header('cache-control', 'no-cache, no-transform').type('text/event-stream').send('retry: 1000\n\n')
 }
 
 interface StreamOrder {
