@@ -26,8 +26,12 @@ export class Delivery {
 
   /** `make(this)`, done once however many readers ask. */
   once<T>(make: (delivery: Delivery) => T): T {
-    if (!this.#made.has(make)) this.#made.set(make, make(this))
-    return this.#made.get(make) as T
+    let made = this.#made.get(make)
+    if (made === undefined) {
+      made = make(this)
+      this.#made.set(make, made)
+    }
+    return made as T
   }
 }
 

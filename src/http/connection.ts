@@ -97,7 +97,7 @@ export class Connection {
 
   #write(bytes: Buffer): boolean {
     if (!this.open) return false
-    this.#socket.write(bytes)
-    return this.roomy
+    // What the socket itself does not find much is less than any budget: most writes end here.
+    return this.#socket.write(bytes) || this.roomy
   }
 }
