@@ -27,6 +27,10 @@ export function run(args: readonly string[], env: Readonly<Record<string, string
     env: { ...Object.fromEntries(inherited), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  // A test that fails leaves its command running: it ends with this process at the latest.
+  const end = () => child.kill('SIGKILL')
+  process.once('exit', end)
+  child.once('close', () => process.off('exit', end))
   let out = ''
   let err = ''
   const looks = new Set<() => void>()
