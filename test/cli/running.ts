@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
 const BIN = fileURLToPath(new URL('../../bin/spillway.js', import.meta.url))
@@ -18,6 +18,11 @@ export interface Command {
   readonly ended: Promise<Ended>
 }
 
+const alive = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of alive) child.kill('SIGKILL')
+})
+
 /** Runs `spillway` in a process of its own, with nothing of this one's configuration. */
 export function run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Command {
   const inherited = Object.entries(process.env).filter(
@@ -28,9 +33,8 @@ export function run(args: readonly string[], env: Readonly<Record<string, string
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   // A test that fails leaves its command running: it ends with this process at the latest.
-  const end = () => child.kill('SIGKILL')
-  process.once('exit', end)
-  child.once('close', () => process.off('exit', end))
+  alive.add(child)
+  child.once('close', () => alive.delete(child))
   let out = ''
   let err = ''
   const looks = new Set<() => void>()
