@@ -4,6 +4,7 @@ import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { SpillwayError } from '../errors.js'
 import { callerOf } from '../http/plugins.js'
 import type { Spillway } from '../spillway.js'
+import { report } from './failure.js'
 import { output } from './output.js'
 import { addAddress, configOf, openSpillway, type ServeOptions, sayWhere, startServer } from './serve.js'
 import { stopped, stopSignal } from './stop.js'
@@ -83,7 +84,10 @@ async function serveDemo(
   const running = await startServer(configOf(options), routes)
   try {
     sayWhere(running, options.json === true)
-    await importFile(discovery, running.spillway, file, options, signal)
+    // A file that cannot be imported has failed visibly, as a flow: the page stays, for it and for other files.
+    await importFile(discovery, running.spillway, file, options, signal).catch((error: unknown) => {
+      report(error, options.json === true)
+    })
     await stopped(signal)
   } finally {
     await running.stop()

@@ -79,10 +79,10 @@ export class ServerDatabase implements Database {
     const client = await this.#pool.connect().catch((error: unknown) => {
       throw translate(error)
     })
+    // Not awaited: it travels with the first statement. If it fails, that statement fails after it.
+    const begun = client.query(prelude)
+    begun.catch(() => undefined)
     try {
-      // Not awaited: it travels with the first statement. If it fails, that statement fails with it.
-      const begun = client.query(prelude)
-      begun.catch(() => undefined)
       const result = await run({
         query: async <R extends object>(text: string, values: readonly unknown[] = []) =>
           (await client.query<R & pg.QueryResultRow>(text, [...values])).rows,
@@ -95,7 +95,11 @@ export class ServerDatabase implements Database {
       client.release()
       return result
     } catch (error) {
-      const known = translate(error)
+      const cause = await begun.then(
+        () => error,
+        (first: unknown) => first,
+      )
+      const known = translate(cause)
       // A connection whose state is in doubt is not given back.
       const broken = known.code === 'STORE_UNAVAILABLE' || !(await rolledBack(client))
       client.release(broken)
