@@ -18,7 +18,7 @@ export function idFrame(id: string): string {
 }
 
 /** An item's frame without its `id:`, which differs between readers of one flow and of many. */
-export function body(flow: string, item: Item): string {
+function body(flow: string, item: Item): string {
   const { event } = item
   const type = event ? event.type : GAP_TYPE
   const data = event ? eventJson(flow, event) : JSON.stringify(item.gap)

@@ -72,7 +72,7 @@ export interface FlowStates {
 }
 
 /** Bytes of a state as JSON. */
-export const MAX_STATE_BYTES = 1024 * 1024
+const MAX_STATE_BYTES = 1024 * 1024
 const MAX_PHASE_BYTES = 256
 
 /** Checks a state before anything is written. */
