@@ -78,7 +78,7 @@ async function byStored({ quick }: Options): Promise<void> {
         await round(Math.min(20_000, Math.max(500, ((mark - published) / 25_000) * 1000)))
     }
     print('at the limit: retention now runs beside every publish')
-    for (let i = 0; i < (quick ? 2 : 5); i++) await round(quick ? 1000 : 15_000)
+    for (let i = 0; i < (quick ? 4 : 12); i++) await round(quick ? 1000 : 15_000)
   } finally {
     await client.end()
     await spillway.close()
