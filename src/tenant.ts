@@ -22,6 +22,7 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
  * Errors: `INVALID_NAME`.
  */
 export function checkName(kind: NameKind, value: unknown): string {
+  if (typeof value === 'string' && passed[kind].has(value)) return value
   if (typeof value !== 'string') throw new SpillwayError('INVALID_NAME', `${kind} must be a string`)
   if (value.length === 0) throw new SpillwayError('INVALID_NAME', `${kind} must not be empty`)
   const limit = NAME_LIMITS[kind]
@@ -32,8 +33,17 @@ export function checkName(kind: NameKind, value: unknown): string {
   if (CONTROL.test(value)) throw new SpillwayError('INVALID_NAME', `${kind} contains a control character`)
   if (value === '.' || value === '..')
     throw new SpillwayError('INVALID_NAME', `${kind} must not be "${value}"`)
+  const known = passed[kind]
+  if (known.size >= PASSED) known.clear()
+  known.add(value)
   return value
 }
+
+/** Names that passed, because the same few come again and again. */
+const PASSED = 1000
+const passed = Object.fromEntries(
+  Object.keys(NAME_LIMITS).map((kind) => [kind, new Set<string>()]),
+) as Record<NameKind, Set<string>>
 
 /** A flow and whose it is. */
 export interface FlowRef {
@@ -46,8 +56,28 @@ export interface FlowRef {
  * `[A-Za-z0-9._-]` percent-encoded, so that two different pairs never share a text.
  */
 export function flowTag(ref: FlowRef): string {
-  return `{${segment(ref.tenant)}:${segment(ref.flow)}}`
+  let ofTenant = tags.get(ref.tenant)
+  if (!ofTenant) {
+    ofTenant = new Map()
+    tags.set(ref.tenant, ofTenant)
+  }
+  let tag = ofTenant.get(ref.flow)
+  if (tag === undefined) {
+    tag = `{${segment(ref.tenant)}:${segment(ref.flow)}}`
+    ofTenant.set(ref.flow, tag)
+    tagCount += 1
+    if (tagCount > KNOWN_TAGS) {
+      tags.clear()
+      tagCount = 0
+    }
+  }
+  return tag
 }
+
+/** Tags are asked for several times in the life of each event. */
+const KNOWN_TAGS = 50_000
+const tags = new Map<string, Map<string, string>>()
+let tagCount = 0
 
 const PLAIN = /^[A-Za-z0-9._-]*$/
 

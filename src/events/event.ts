@@ -26,14 +26,19 @@ export function isReservedType(type: string): boolean {
   return type === GAP_TYPE || type.startsWith('spillway.')
 }
 
-export function toFlowEvent(flow: string, stored: StoredEvent): FlowEvent {
+/** `payload` where it is at hand as a value already. */
+export function toFlowEvent(
+  flow: string,
+  stored: StoredEvent,
+  payload: unknown = JSON.parse(stored.payload),
+): FlowEvent {
   return {
     id: formatId(stored.term, stored.seq),
     flow,
     type: stored.type,
-    payload: JSON.parse(stored.payload),
+    payload,
     source: stored.source,
-    timestamp: new Date(stored.at).toISOString(),
+    timestamp: isoOf(stored.at),
   }
 }
 
@@ -42,6 +47,18 @@ export function eventJson(flow: string, stored: StoredEvent): string {
   const { term, seq, type, source, payload, at } = stored
   return (
     `{"id":"${formatId(term, seq)}","flow":${JSON.stringify(flow)},"type":${JSON.stringify(type)},` +
-    `"payload":${payload},"source":${JSON.stringify(source)},"timestamp":"${new Date(at).toISOString()}"}`
+    `"payload":${payload},"source":${JSON.stringify(source)},"timestamp":"${isoOf(at)}"}`
   )
+}
+
+let lastAt = Number.NaN
+let lastIso = ''
+
+/** A batch's events were taken at one moment: its text is made once. */
+function isoOf(at: number): string {
+  if (at !== lastAt) {
+    lastIso = new Date(at).toISOString()
+    lastAt = at
+  }
+  return lastIso
 }

@@ -103,10 +103,11 @@ export class Flow {
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<PublishedEvent<P>[]> {
     const stored = await this.append(events, options)
-    return stored.map(({ event, durability }) => ({
-      ...toFlowEvent(this.name, event),
-      durability,
-    })) as PublishedEvent<P>[]
+    return stored.map(({ event, repeated, durability }, i) => {
+      // What was given is what was stored, unless its key had been used before.
+      const given = repeated ? undefined : events[i]?.payload
+      return Object.assign(toFlowEvent(this.name, event, given), { durability })
+    }) as PublishedEvent<P>[]
   }
 
   /** As `publishMany`, answered as it is stored, for those who serve it on. */

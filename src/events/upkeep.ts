@@ -7,6 +7,8 @@ import type { EventLog, Outcome, Retention } from './log.js'
 const SLACK = 1.1
 const SWEEP_MS = 10_000
 const SWEEP_FLOWS = 200
+/** Flows trimmed at once; publishing needs the rest of the connections. */
+const TRIMS = 3
 
 /**
  * Keeps every flow within its retention. By count: the process that publishes sees a flow grow and trims it.
@@ -63,10 +65,11 @@ export class Upkeep {
     await this.#sweep()
     for (let progress = true; progress && !this.#closed; ) {
       progress = false
-      for (const [tag, ref] of [...this.#due]) {
-        if (this.#closed) return
+      const due = [...this.#due]
+      for (let i = 0; i < due.length && !this.#closed; i += TRIMS) {
         await this.#sweep()
-        progress = (await this.#trim(tag, ref)) || progress
+        const trims = await Promise.all(due.slice(i, i + TRIMS).map(([tag, ref]) => this.#trim(tag, ref)))
+        progress ||= trims.includes(true)
       }
     }
   }

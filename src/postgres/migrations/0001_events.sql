@@ -11,7 +11,10 @@ EXCEPTION WHEN duplicate_object OR unique_violation THEN
 END $$;
 DO $$
 BEGIN
-  IF NOT pg_has_role(current_user, 'spillway_app', 'MEMBER') THEN
+  -- From PostgreSQL 16 on, who made a role is its member without the right to take it.
+  IF NOT pg_has_role(current_user, 'spillway_app',
+    CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+  THEN
     EXECUTE format('GRANT spillway_app TO %I', current_user);
   END IF;
 END $$;
