@@ -84,7 +84,8 @@ export class Voice {
     this.#stateAt = performance.now()
     const state = { status, current_phase: phase, progress_percentage: percent, ...this.#about, ...more }
     this.#last = state
-    await this.#persist(() => this.#flow.setState(state, this.#options()))
+    // Not given up by the signal: a write that is left under way could come after the one that rests the flow.
+    await this.#persist(() => this.#flow.setState(state))
   }
 
   /** Leaves the flow `pending` where it is: stopped, to go on later. The signal has spoken, so it is not asked. */
