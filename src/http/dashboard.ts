@@ -32,7 +32,7 @@ export async function serveDashboard(app: FastifyInstance): Promise<void> {
       setHeaders: (answer, path) => {
         // Vite puts a hash of the content into the names of what lies under assets/.
         const forever = path.includes('/assets/')
-        answer.header('cache-control', forever ? 'public, max-age=31536000, immutable' : 'no-cache')
+        answer.setHeader('cache-control', forever ? 'public, max-age=31536000, immutable' : 'no-cache')
       },
     })
   })
