@@ -19,8 +19,10 @@ const NEWLINE = /[\r\n]/g
  * is never reported. Errors: `SseOverflow` when one event is longer than `maxChars`.
  */
 export class SseParser {
-  // Decodes pieces that end inside a character, and removes one leading byte order mark.
-  readonly #decoder = new TextDecoder()
+  // Decodes pieces that end inside a character. The leading byte order mark is removed here: decoders of some
+  // Node versions remove two when the first one comes in pieces.
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  #begun = false
   readonly #maxChars: number
   /** Pieces of the line that has not ended yet: joined once, so that a long line costs no more than its length. */
   #line: string[] = []
@@ -40,7 +42,7 @@ export class SseParser {
   }
 
   push(bytes: Uint8Array): SseItem[] {
-    const text = this.#decoder.decode(bytes, { stream: true })
+    const text = this.#decode(bytes)
     const items: SseItem[] = []
     let start = 0
     if (this.#afterCarriageReturn && text.length > 0) {
@@ -67,6 +69,13 @@ export class SseParser {
       this.#checkSize()
     }
     return items
+  }
+
+  #decode(bytes: Uint8Array): string {
+    const text = this.#decoder.decode(bytes, { stream: true })
+    if (this.#begun || text === '') return text
+    this.#begun = true
+    return text.startsWith('\uFEFF') ? text.slice(1) : text
   }
 
   #take(line: string, items: SseItem[]): void {
