@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { chunkOf, HEARTBEAT } from './sse.js'
+import { chunkText, HEARTBEAT } from './sse.js'
 
 export interface ConnectionLimits {
   /** Unsent bytes at which the reader gets nothing more until it has read. */
@@ -54,7 +54,7 @@ export class Connection {
 
   /** Writes frames of this reader alone. Answers whether it takes more. */
   write(frames: string): boolean {
-    return this.#write(this.#chunked ? chunkOf(Buffer.from(frames)) : Buffer.from(frames))
+    return this.#write(Buffer.from(this.#chunked ? chunkText(frames) : frames))
   }
 
   /** Calls back once what is unsent has been read, so that more can be written. */

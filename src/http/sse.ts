@@ -30,13 +30,12 @@ export function singleFrames({ ref, items }: Delivery): { readonly frames: Buffe
   let text = ''
   for (const item of items)
     text += `id: ${formatId(item.cursor.term, item.cursor.seq)}\n${body(ref.flow, item)}`
-  const frames = Buffer.from(text)
-  return { frames, chunk: chunkOf(frames) }
+  return { frames: Buffer.from(text), chunk: Buffer.from(chunkText(text)) }
 }
 
 /** Frames as one HTTP/1.1 chunk. */
-export function chunkOf(frames: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`${frames.length.toString(16)}\r\n`), frames, Buffer.from('\r\n')])
+export function chunkText(frames: string): string {
+  return `${Buffer.byteLength(frames).toString(16)}\r\n${frames}\r\n`
 }
 
 /** The bodies of a delivery, for readers of many flows. */

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { formatId } from '../../src/events/cursor.js'
 import { Delivery, eventItem } from '../../src/events/delivery.js'
 import type { StoredEvent } from '../../src/events/log.js'
-import { bodies, chunkOf, idFrame, singleFrames } from '../../src/http/sse.js'
+import { bodies, chunkText, idFrame, singleFrames } from '../../src/http/sse.js'
 import { checkName } from '../../src/tenant.js'
 import { freshDatabase } from '../support/database.js'
 import type { FreshDatabase } from '../support/postgres.js'
@@ -134,7 +134,7 @@ describe('the SSE encoder', () => {
   test('frames a chunk as HTTP/1.1 counts it, in bytes', () => {
     const text = 'data: "ä😀"\n\n'
     const size = Buffer.byteLength(text).toString(16)
-    expect(chunkOf(Buffer.from(text)).toString()).toBe(`${size}\r\n${text}\r\n`)
+    expect(chunkText(text)).toBe(`${size}\r\n${text}\r\n`)
   })
 })
 
