@@ -156,7 +156,8 @@ describe('a stream of several flows', () => {
     })
     await Promise.all(writers)
     const rounds = await Promise.all(readers)
-    expect(Math.min(...rounds.slice(0, 3))).toBeGreaterThan(8)
+    // No cut is longer than 3,000 of the 8,000 events.
+    expect(Math.min(...rounds.slice(0, 3))).toBeGreaterThanOrEqual(3)
   })
 
   test('stores few bases: who opens where others did, or only reconnects, stores none', async () => {
