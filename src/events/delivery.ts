@@ -39,6 +39,29 @@ export function eventItem(event: StoredEvent): Item {
   return { event, cursor: event }
 }
 
+/**
+ * Events of the log behind seq `after`, as readers are handed them. Numbers that the log itself does not have (a
+ * fast flow whose store changed) are a gap of their own; `term` is the reader's until then.
+ */
+export function itemsAfter(flow: string, place: Cursor, events: readonly StoredEvent[]): Item[] {
+  const items: Item[] = []
+  let { term, seq } = place
+  for (const event of events) {
+    if (event.seq <= seq) continue
+    if (event.seq > seq + 1) {
+      const [from, to] = [formatId(term, seq + 1), formatId(event.term, event.seq - 1)]
+      items.push({
+        gap: { flow, from, to, reason: 'turn' },
+        cursor: { term: event.term, seq: event.seq - 1 },
+      })
+    }
+    items.push(eventItem(event))
+    term = event.term
+    seq = event.seq
+  }
+  return items
+}
+
 /** An item as the library's readers hold it: a gap is an event of type `gap`. */
 export function itemEvent(flow: string, item: Item): FlowEvent {
   if (item.event) return toFlowEvent(flow, item.event)

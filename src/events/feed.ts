@@ -1,6 +1,6 @@
 import type { FlowRef } from '../tenant.js'
 import { type Cursor, resume } from './cursor.js'
-import { Delivery, eventItem, type Item } from './delivery.js'
+import { Delivery, eventItem, type Item, itemsAfter } from './delivery.js'
 import type { EventLog, Page, Position, StoredEvent } from './log.js'
 
 /** Deliveries kept for readers that are a little behind: events and payload bytes. */
@@ -152,12 +152,24 @@ export class Feed {
       const behind =
         position.term === this.#place.term && position.head < this.#place.seq && position.head >= sentAt
       if (!behind) this.#checkPlace(position, this.#place)
-      for (const event of events) if (event.seq === (this.seq as number) + 1) this.#fresh.push(event)
-      this.#flush()
+      this.#take(events)
       // Without progress the next look is the backstop's: never a tight loop.
       if (position.head > this.#place.seq && events.length > 0) this.#options.onStale(this)
     }
     for (const wake of [...this.#waiting]) wake()
+  }
+
+  /** Takes a page of the log: what it skips is no more. */
+  #take(events: readonly StoredEvent[]): void {
+    for (const event of events) {
+      const seq = this.seq as number
+      if (event.seq > seq + 1) {
+        this.#flush()
+        this.#deliver(itemsAfter(this.ref.flow, this.#place as Cursor, [event]).slice(0, 1), [])
+      }
+      if (event.seq > seq) this.#fresh.push(event)
+    }
+    this.#flush()
   }
 
   /** Calls `told` when the feed closes; the answer takes that back. */

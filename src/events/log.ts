@@ -9,7 +9,7 @@ export type Durability = (typeof DURABILITIES)[number]
 /** An event as a log keeps it. `payload` is JSON text, written and served byte for byte. */
 export interface StoredEvent {
   readonly term: number
-  /** 1, 2, 3 … within the flow, without holes. */
+  /** 1, 2, 3 … within the flow; without holes, but for a fast flow where its store changed. */
   readonly seq: number
   readonly type: string
   readonly source: string
@@ -32,7 +32,7 @@ export interface Draft extends FlowRef {
 
 /** Names one append, so that its repeat is known. */
 export interface Batch {
-  /** A UUID. */
+  /** A UUID, random in its first 13 characters. */
   readonly token: string
   /** True if this token was sent before and its answer never came. */
   readonly repeat: boolean
@@ -69,6 +69,8 @@ export interface Range {
 /** A stretch of a log, and where the log stood at that moment. */
 export interface Page {
   readonly position: Position
+  /** `null` for a flow that was never written. */
+  readonly durability: Durability | null
   /** Fewer than asked for if they are the last, or if they are large. */
   readonly events: readonly StoredEvent[]
 }
@@ -105,6 +107,10 @@ export interface EventLog {
   read(ref: FlowRef, range: Range): Promise<Page>
   /** For each flow, what came after its seq, at most `limit` a flow: one round trip for all of them. */
   readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]>
+}
+
+/** A log whose retention is work of its own. */
+export interface RetainedLog extends EventLog {
   /**
    * Trims the flow to its retention; returns how many events went.
    * Errors: `FLOW_BUSY` (nothing trimmed) if another transaction holds the flow.

@@ -7,11 +7,10 @@ import type {
   Batch,
   Draft,
   Durability,
-  EventLog,
   Outcome,
   Page,
-  Position,
   Range,
+  RetainedLog,
   Retention,
   Since,
   StoredEvent,
@@ -29,6 +28,7 @@ interface Answer {
 type Odd = { readonly refused: Durability } | { readonly seq: number } | StoredEvent
 
 interface PositionRow {
+  readonly durability: Durability | null
   readonly place: number
   readonly term: number
   readonly term_from: number
@@ -52,7 +52,7 @@ const PAGE_BYTES = 4 * 1024 * 1024
 /** Far beyond the longest time that a publish is repeated. */
 const RECEIPTS_KEPT = '10 minutes'
 
-export class PostgresLog implements EventLog {
+export class PostgresLog implements RetainedLog {
   readonly #db: Database
 
   constructor(db: Database) {
@@ -112,7 +112,7 @@ export class PostgresLog implements EventLog {
         [ref.tenant, ref.flow, after, before, limit],
       ),
     )
-    return { position: positionOf(rows[0]), events: eventsOf(rows) }
+    return pageOf(rows)
   }
 
   async readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]> {
@@ -139,7 +139,7 @@ export class PostgresLog implements EventLog {
     )
     const byPlace: EventRow[][] = flows.map(() => [])
     for (const row of rows) byPlace[row.place - 1]?.push(row)
-    return byPlace.map((group) => ({ position: positionOf(group[0]), events: eventsOf(group) }))
+    return byPlace.map(pageOf)
   }
 
   async trim(ref: FlowRef, retention: Retention): Promise<number> {
@@ -231,13 +231,20 @@ function runningBytes(direction: 'ASC' | 'DESC'): string {
 }
 
 const POSITION =
-  'coalesce(f.term, l.term) AS term, coalesce(f.term_from, 1) AS term_from, coalesce(f.head, 0) AS head, coalesce(f.floor, 0) AS floor'
+  'coalesce(f.term, l.term) AS term, coalesce(f.term_from, 1) AS term_from, coalesce(f.head, 0) AS head, coalesce(f.floor, 0) AS floor, f.durability'
 const EVENT =
   'e.seq, e.term AS event_term, e.type, e.source, e.payload, extract(epoch FROM e.at)::float8 * 1000 AS at'
 
-function positionOf(row: PositionRow | undefined): Position {
+function pageOf(rows: readonly EventRow[]): Page {
+  const [row] = rows
   if (!row) throw new SpillwayError('INTERNAL', 'spillway.log_life has no row')
-  return { term: row.term, termFrom: Number(row.term_from), head: Number(row.head), floor: Number(row.floor) }
+  const position = {
+    term: row.term,
+    termFrom: Number(row.term_from),
+    head: Number(row.head),
+    floor: Number(row.floor),
+  }
+  return { position, durability: row.durability, events: eventsOf(rows) }
 }
 
 function eventsOf(rows: readonly EventRow[]): StoredEvent[] {

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SpillwayError } from '../errors.js'
 import { type Cursor, resume } from './cursor.js'
-import { Delivery, eventItem, type Item } from './delivery.js'
+import { Delivery, eventItem, type Item, itemsAfter } from './delivery.js'
 import type { Feed, LiveReader } from './feed.js'
-import type { StoredEvent } from './log.js'
 
 /** Events read from the log at a time. */
 const PAGE = 500
@@ -111,7 +110,7 @@ export class Subscription implements LiveReader {
         const items: Item[] = gap
           ? [{ gap: { flow: this.#feed.ref.flow, ...gap }, cursor: { term: page.position.term, seq: after } }]
           : []
-        items.push(...contiguous(page.events, after).map(eventItem))
+        items.push(...itemsAfter(this.#feed.ref.flow, { term: page.position.term, seq: after }, page.events))
         if (items.length > 0) this.#hand(new Delivery(this.#feed.ref, items))
         // The log has no more: then it is the feed that is behind, or of another term.
         else await this.#waitForFeed(page.position.term, after)
@@ -149,10 +148,4 @@ export class Subscription implements LiveReader {
   get #over(): boolean {
     return this.#state === 'closed' || this.#feed.closed
   }
-}
-
-/** The leading events that follow on `after` without a hole. */
-function contiguous(events: readonly StoredEvent[], after: number): readonly StoredEvent[] {
-  const end = events.findIndex((event, i) => event.seq !== after + 1 + i)
-  return end < 0 ? events : events.slice(0, end)
 }

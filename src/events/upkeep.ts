@@ -1,7 +1,7 @@
 import type { FlowStates } from '../state/states.js'
 import type { FlowRef } from '../tenant.js'
 import { flowTag } from '../tenant.js'
-import type { EventLog, Outcome, Retention } from './log.js'
+import type { Outcome, RetainedLog, Retention } from './log.js'
 
 /** Retention is overstepped by this factor before a flow is trimmed: one deletion for many publishes. */
 const SLACK = 1.1
@@ -15,7 +15,7 @@ const TRIMS = 3
  * By age: every process sweeps the flows whose oldest event is too old, and those that have none for long.
  */
 export class Upkeep {
-  readonly #log: EventLog
+  readonly #log: RetainedLog
   readonly #states: FlowStates
   readonly #retention: Retention
   readonly #floors = new Map<string, number>()
@@ -25,7 +25,7 @@ export class Upkeep {
   #sweepDue = false
   #closed = false
 
-  constructor(log: EventLog, states: FlowStates, retention: Retention) {
+  constructor(log: RetainedLog, states: FlowStates, retention: Retention) {
     this.#log = log
     this.#states = states
     this.#retention = retention

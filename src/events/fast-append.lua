@@ -1,0 +1,75 @@
+-- KEYS: stream, log, keys, marker
+-- ARGV: sign, reign, base, leap, max, ttl, say, channel, token, again, ...events
+-- Numbers, stores and announces events of one fast flow: all of them or none. events: type, source, payload, key of
+-- each. Answers {at, one element an event}: its seq, or the entry that was there before. {"TERM"}: another term reigns
+-- here. {"PASSED"}: the flow has seen a greater one.
+if sign ~= '' and redis.call('GET', marker) ~= sign then return { 'TERM' } end
+reign, max = tonumber(reign), tonumber(max)
+local function text(n) return string.format('%.0f', n) end
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local at = text(now)
+
+local state = redis.call('HMGET', log, 'head', 'term', 'terms', 'carried', 'renewed')
+local head, term, terms = tonumber(state[1]), tonumber(state[2]), state[3]
+if term and term > reign then return { 'PASSED' } end
+if not head then
+  -- What a lost companion leaves behind has no known place any more.
+  redis.call('DEL', stream, keys)
+  head, terms = tonumber(base), ''
+elseif term < reign and not state[4] then
+  -- Without a carry-over nobody knows how far the old term had come: numbers that it may have given are leapt over.
+  head = math.max(head, tonumber(base)) + tonumber(leap)
+end
+if term ~= reign then
+  terms = terms .. text(reign) .. ':' .. text(head + 1) .. ' '
+  redis.call('HSET', log, 'term', text(reign), 'from', text(head + 1), 'terms', terms)
+  redis.call('HDEL', log, 'carried')
+end
+
+local function entryAt(seq)
+  local owner
+  for number, first in string.gmatch(terms, '(%d+):(%d+)') do
+    if tonumber(first) <= seq then owner = number end
+  end
+  local id = owner and owner .. '-' .. text(seq)
+  return id and redis.call('XRANGE', stream, id, id)[1]
+end
+-- Keyless entries of this batch's first try, whose answer was lost, newest first.
+local mine, below = {}, again == '1' and '+'
+while below do
+  local page = redis.call('XREVRANGE', stream, below, '-', 'COUNT', 200)
+  below = #page == 200 and '(' .. page[200][1]
+  for _, entry in ipairs(page) do
+    if entry[2][12] == token and entry[2][10] == '' then mine[#mine + 1] = entry end
+  end
+end
+
+local answer, said = { at }, {}
+for i = 1, #events, 4 do
+  local key = events[i + 3]
+  local known = key ~= '' and redis.call('ZSCORE', keys, key)
+  local found = known and entryAt(tonumber(known)) or key == '' and table.remove(mine)
+  if found then
+    answer[#answer + 1] = found
+  else
+    head = head + 1
+    redis.call('XADD', stream, 'MAXLEN', '~', max, text(reign) .. '-' .. text(head), 'event_type', events[i],
+      'payload', events[i + 2], 'timestamp', at, 'source', events[i + 1], 'key', key, 'token', token)
+    if key ~= '' then redis.call('ZADD', keys, text(head), key) end
+    answer[#answer + 1] = head
+    said[#said + 1] = events[i] .. '\n' .. events[i + 1] .. '\n' .. events[i + 2]
+  end
+end
+if #said == 0 then return answer end
+redis.call('HSET', log, 'head', text(head))
+if now - (tonumber(state[5]) or 0) > tonumber(ttl) / 16 then
+  -- A key lives about as long as its event; the companion outlives both, so that numbers go on.
+  redis.call('ZREMRANGEBYSCORE', keys, '-inf', text(head - 2 * max))
+  for name, life in pairs({ [stream] = ttl, [keys] = ttl, [log] = 2 * ttl }) do redis.call('PEXPIRE', name, life) end
+  redis.call('HSET', log, 'renewed', at)
+end
+if say ~= '' then
+  redis.call(say, channel, text(reign) .. ' ' .. text(head - #said + 1) .. ' ' .. at .. '\n' .. table.concat(said, '\n'))
+end
+return answer

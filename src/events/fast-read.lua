@@ -1,0 +1,45 @@
+-- KEYS: stream, log
+-- ARGV: after, before, order, limit, bytes
+-- A stretch of a fast flow. Answers {head, term, from, floor, entries}; nothing for a flow that has no log here.
+-- Ends after the entry with which the payloads exceed the bytes, and before it if it is not the first.
+local state = redis.call('HMGET', log, 'head', 'term', 'from', 'terms')
+if not state[1] then return {} end
+local function text(n) return string.format('%.0f', n) end
+local function seqOf(id) return tonumber(string.match(id, '-(%d+)$')) end
+after, before, limit, bytes = tonumber(after), tonumber(before), tonumber(limit), tonumber(bytes)
+
+-- The id at which a seq stands: its term is the last one that began at or before it.
+local function idOf(seq)
+  local owner = '0'
+  for number, first in string.gmatch(state[4], '(%d+):(%d+)') do
+    if tonumber(first) <= seq or owner == '0' then owner = number end
+  end
+  return owner .. '-' .. text(seq)
+end
+
+local head = tonumber(state[1])
+local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+-- Where the log begins with a term that leapt, what lies before is a hole and not what retention took.
+local floor = oldest and seqOf(oldest[1]) - 1 or head
+if floor + 1 == tonumber(state[3]) then floor = 0 end
+local low = '(' .. idOf(after)
+local high = before > head and '+' or '(' .. idOf(before)
+local found, size = {}, 0
+while after < head and #found < limit do
+  local count = math.min(32, limit - #found)
+  local page
+  if order == 'asc' then
+    page = redis.call('XRANGE', stream, low, high, 'COUNT', count)
+    if #page > 0 then low = '(' .. page[#page][1] end
+  else
+    page = redis.call('XREVRANGE', stream, high, low, 'COUNT', count)
+    if #page > 0 then high = '(' .. page[#page][1] end
+  end
+  for _, entry in ipairs(page) do
+    size = size + #entry[2][4]
+    if size > bytes and #found > 0 then return { state[1], state[2], state[3], text(floor), found } end
+    found[#found + 1] = entry
+  end
+  if #page < count then break end
+end
+return { state[1], state[2], state[3], text(floor), found }

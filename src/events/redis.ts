@@ -1,0 +1,173 @@
+import { SpillwayError } from '../errors.js'
+import type { RedisClient } from '../redis/client.js'
+import { key } from '../redis/keys.js'
+import { loadScript } from '../redis/scripts.js'
+import { type FlowRef, flowTag } from '../tenant.js'
+import type { Batch, Draft, EventLog, Outcome, Page, Range, Since, StoredEvent } from './log.js'
+
+const APPEND = loadScript(import.meta.url, 'fast-append.lua')
+const READ = loadScript(import.meta.url, 'fast-read.lua')
+
+/** Payload bytes of one read, unless a single event is larger. */
+const PAGE_BYTES = 4 * 1024 * 1024
+
+/** Under whose number a batch is counted. */
+export interface Reigning {
+  readonly number: number
+  /** A key and what it says while this term reigns; undefined on a Cluster, where it would lie on another node. */
+  readonly marker: { readonly key: string; readonly value: string } | undefined
+}
+
+/** Where a flow goes on that Redis knows nothing of, or knows from an earlier term. */
+export interface Base {
+  /** The greatest number that the flow is known to have given. */
+  readonly base: number
+  /** Numbers leapt over where the flow's end in the term before is not known. */
+  readonly leap: number
+}
+
+export interface RedisLogOptions {
+  readonly redis: RedisClient
+  /** Events kept in a flow; some more may stay. */
+  readonly maxEvents: number
+  /** ms of silence after which a flow's events go. */
+  readonly silenceMs: number
+  /** The term that reigns; errors: `TERM_UNKNOWN`. */
+  readonly reigning: () => Reigning
+  readonly baseOf: (ref: FlowRef) => Base | Promise<Base>
+}
+
+/**
+ * Fast flows on Redis: one stream a flow, in which each event has its own id, and a companion that remembers how
+ * far the flow has counted. Order and idempotence as the contract says, a flow at a time: a batch of several
+ * flows is as many scripts.
+ */
+export class RedisLog implements EventLog {
+  readonly #options: RedisLogOptions
+
+  constructor(options: RedisLogOptions) {
+    this.#options = options
+  }
+
+  async append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
+    const reigning = this.#options.reigning()
+    const outcomes: Outcome[] = new Array(drafts.length)
+    const flows = new Map<string, number[]>()
+    drafts.forEach((draft, place) => {
+      if (draft.durability === 'durable') {
+        outcomes[place] = { error: new SpillwayError('DURABILITY_FIXED', NOT_DURABLE) }
+        return
+      }
+      const tag = flowTag(draft)
+      const places = flows.get(tag)
+      if (places) places.push(place)
+      else flows.set(tag, [place])
+    })
+    // All settle before one failure is told: what runs on would surprise the repeat.
+    const results = await Promise.allSettled(
+      [...flows.values()].map((places) => this.#appendFlow(drafts, places, batch, reigning, outcomes)),
+    )
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed) throw failed.reason
+    return outcomes
+  }
+
+  async #appendFlow(
+    drafts: readonly Draft[],
+    places: readonly number[],
+    batch: Batch,
+    reigning: Reigning,
+    outcomes: Outcome[],
+  ): Promise<void> {
+    const ref = drafts[places[0] as number] as Draft
+    const { redis, maxEvents, silenceMs, baseOf } = this.#options
+    const known = baseOf(ref)
+    const { base, leap } = known instanceof Promise ? await known : known
+    const log = key('flow:log', ref)
+    const token = batch.token.slice(0, 13)
+    const own = places.map((place) => drafts[place] as Draft)
+    const reply = await redis.run(
+      APPEND,
+      [key('flow:events', ref), log, key('flow:keys', ref), reigning.marker?.key ?? log],
+      [
+        reigning.marker?.value ?? '',
+        reigning.number,
+        base,
+        leap,
+        maxEvents,
+        silenceMs,
+        redis.publishCommand,
+        key('flow:updates', ref),
+        token,
+        batch.repeat ? '1' : '0',
+        ...own.flatMap((draft) => [draft.type, draft.source, draft.payload, draft.key ?? '']),
+      ],
+    )
+    if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-append.lua answered no list')
+    if (reply[0] === 'TERM' || reply[0] === 'PASSED') {
+      throw new SpillwayError(
+        'TERM_UNKNOWN',
+        `Redis refused the events: it is not in term ${reigning.number} any more`,
+      )
+    }
+    const at = Number(reply[0])
+    const seen = new Set<number>()
+    own.forEach(({ type, source, payload }, i) => {
+      const one = reply[i + 1]
+      const fresh = typeof one === 'number'
+      const event = fresh ? { term: reigning.number, seq: one, type, source, payload, at } : toEvent(one)
+      // What the first try of this batch has stored is its own, but for the second event of a key.
+      const own = fresh || (batch.repeat && tokenOf(one) === token && !seen.has(event.seq))
+      outcomes[places[i] as number] = { event, repeated: !own, durability: 'fast' }
+      seen.add(event.seq)
+    })
+  }
+
+  async read(ref: FlowRef, range: Range): Promise<Page> {
+    const { after = 0, before = Number.MAX_SAFE_INTEGER, order, limit } = range
+    const reply = await this.#options.redis.run(
+      READ,
+      [key('flow:events', ref), key('flow:log', ref)],
+      [after, before, order, limit, PAGE_BYTES],
+    )
+    if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-read.lua answered no list')
+    if (reply.length === 0) {
+      const term = this.#options.reigning().number
+      return { position: { term, termFrom: 1, head: 0, floor: 0 }, durability: null, events: [] }
+    }
+    const [head, term, termFrom, floor] = reply.slice(0, 4).map(Number) as [number, number, number, number]
+    const entries = reply[4]
+    return {
+      position: { term, termFrom, head, floor },
+      durability: 'fast',
+      events: Array.isArray(entries) ? entries.map(toEvent) : [],
+    }
+  }
+
+  readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]> {
+    return Promise.all(flows.map((since) => this.read(since, { after: since.after, order: 'asc', limit })))
+  }
+}
+
+function tokenOf(entry: unknown): unknown {
+  return Array.isArray(entry) && Array.isArray(entry[1]) ? entry[1][11] : undefined
+}
+
+const NOT_DURABLE = 'This flow is fast: Redis alone keeps it, so it cannot be published to as durable'
+
+/** Reads a stream entry: its id, then names and values in the order in which the scripts write them. */
+export function toEvent(entry: unknown): StoredEvent {
+  const [id, fields] = Array.isArray(entry) ? entry : []
+  const match = typeof id === 'string' && /^(\d+)-(\d+)$/.exec(id)
+  if (!match || !Array.isArray(fields))
+    throw new SpillwayError('INTERNAL', 'An entry of a stream is not one of ours')
+  const [, type, , payload, , at, , source] = fields
+  return {
+    term: Number(match[1]),
+    seq: Number(match[2]),
+    type: String(type),
+    source: String(source),
+    payload: String(payload),
+    at: Number(at),
+  }
+}

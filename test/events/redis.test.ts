@@ -1,0 +1,144 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { StoredEvent } from '../../src/events/log.js'
+import { type Base, RedisLog } from '../../src/events/redis.js'
+import { RedisClient } from '../../src/redis/client.js'
+import { key } from '../../src/redis/keys.js'
+import { type RedisServer, startRedis } from '../support/redis.js'
+import { draft, eventOf, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
+
+describe('fast flows on Redis', () => {
+  let server: RedisServer
+  let redis: RedisClient
+  let number = 1
+  let base: Base = { base: 0, leap: 1000 }
+  let log: RedisLog
+  beforeAll(async () => {
+    server = await startRedis()
+    redis = RedisClient.open({ url: server.url, caFile: '', commandTimeoutMs: 2000, connectTimeoutMs: 1000 })
+    await redis.ready(5000)
+    log = new RedisLog({
+      redis,
+      maxEvents: 10_000,
+      silenceMs: 1e9,
+      reigning: () => ({ number, marker: undefined }),
+      baseOf: () => base,
+    })
+  })
+  afterAll(async () => {
+    redis?.close()
+    await server?.remove()
+  })
+
+  it('numbers 1, 2, 3 … within a term, and answers the same event for the same key', async () => {
+    const ref = someFlow()
+    expect(seqsOf(await log.append(numbered(ref, 3), newBatch()))).toEqual([1, 2, 3])
+    const [first] = await log.append([draft(ref, { key: 'k', payload: '"one"' })], newBatch())
+    const [again, next] = await log.append(
+      [draft(ref, { key: 'k', payload: '"two"' }), draft(ref, { key: 'l' })],
+      newBatch(),
+    )
+    expect(again).toMatchObject({ repeated: true, event: eventOf(first) })
+    expect(eventOf(next).seq).toBe(5)
+    expect((await readAll(log, ref)).map((event) => event.seq)).toEqual([1, 2, 3, 4, 5])
+  })
+
+  it('stores a batch once that is repeated after a lost answer', async () => {
+    const ref = someFlow()
+    await log.append(numbered(ref, 250), newBatch())
+    const drafts = [
+      draft(ref, { payload: '1' }),
+      draft(ref, { key: 'a' }),
+      draft(ref, { payload: '2' }),
+      draft(ref, { key: 'a' }),
+    ]
+    const batch = newBatch()
+    const first = await log.append(drafts, batch)
+    await log.append(numbered(ref, 450), newBatch())
+    expect(await log.append(drafts, { ...batch, repeat: true })).toEqual(first)
+    expect(first.map((outcome) => 'repeated' in outcome && outcome.repeated)).toEqual([
+      false,
+      false,
+      false,
+      true,
+    ])
+    expect(await readAll(log, ref)).toHaveLength(250 + 3 + 450)
+  })
+
+  it('leaps where nobody knows how far the term before had come, and refuses an older term', async () => {
+    const ref = someFlow()
+    await log.append(numbered(ref, 3), newBatch())
+    number = 4
+    expect(seqsOf(await log.append(numbered(ref, 2), newBatch()))).toEqual([1004, 1005])
+    const page = await log.read(ref, { order: 'asc', limit: 10 })
+    expect(page.position).toEqual({ term: 4, termFrom: 1004, head: 1005, floor: 0 })
+    expect(page.events.map(({ term, seq }) => [term, seq])).toEqual([
+      [1, 1],
+      [1, 2],
+      [1, 3],
+      [4, 1004],
+      [4, 1005],
+    ])
+    number = 1
+    await expect(log.append(numbered(ref, 1), newBatch())).rejects.toMatchObject({ code: 'TERM_UNKNOWN' })
+  })
+
+  it('goes on without a leap behind what was carried over', async () => {
+    const ref = someFlow()
+    await log.append(numbered(ref, 3), newBatch())
+    await redis.call('HSET', key('flow:log', ref), 'carried', '1')
+    number = 6
+    expect(seqsOf(await log.append(numbered(ref, 1), newBatch()))).toEqual([4])
+    number = 1
+  })
+
+  it('reads any stretch as a list would, over terms and holes', async () => {
+    const ref = someFlow()
+    for (const term of [1, 3, 8]) {
+      number = term
+      await log.append(numbered(ref, 40), newBatch())
+    }
+    number = 1
+    const all = (await readAll(log, ref)) as StoredEvent[]
+    const seqs = all.map((event) => event.seq)
+    expect(seqs).toHaveLength(120)
+    const bound = fc.oneof(fc.constantFrom(...seqs), fc.integer({ min: 0, max: 2200 }))
+    await fc.assert(
+      fc.asyncProperty(
+        bound,
+        bound,
+        fc.boolean(),
+        fc.integer({ min: 1, max: 130 }),
+        async (after, before, asc, limit) => {
+          const { events } = await log.read(ref, { after, before, order: asc ? 'asc' : 'desc', limit })
+          const within = seqs.filter((seq) => seq > after && seq < before)
+          expect(events.map((event) => event.seq)).toEqual((asc ? within : within.reverse()).slice(0, limit))
+        },
+      ),
+      { numRuns: 200 },
+    )
+  })
+
+  it('begins behind the base for a flow that Redis does not know', async () => {
+    base = { base: 500, leap: 1000 }
+    const ref = someFlow()
+    expect(seqsOf(await log.append(numbered(ref, 2), newBatch()))).toEqual([501, 502])
+    base = { base: 0, leap: 1000 }
+  })
+
+  it('keeps a payload byte for byte', async () => {
+    const ref = someFlow()
+    const payloads = [
+      String.raw`"\u0000\ud800 \/"`,
+      '{ "spaced" : [ 1 ,2 ] }',
+      JSON.stringify('\u2028😀\uffff\r\n'),
+      '-0',
+      '{"a":\n1}',
+    ]
+    await log.append(
+      payloads.map((payload) => draft(ref, { payload })),
+      newBatch(),
+    )
+    expect((await readAll(log, ref)).map((event) => event.payload)).toEqual(payloads)
+  })
+})
