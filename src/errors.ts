@@ -34,6 +34,7 @@ export const CODES = {
   FLOW_BUSY: { status: 503, temporary: true },
   OVERLOADED: { status: 503, temporary: true },
   STORE_UNAVAILABLE: { status: 503, temporary: true },
+  OUTCOME_UNKNOWN: { status: 503, temporary: true },
   TERM_UNKNOWN: { status: 503, temporary: true },
 } as const satisfies Record<string, { status: number; temporary: boolean }>
 

@@ -1,7 +1,7 @@
 import type { FlowRef } from '../tenant.js'
 import { type Cursor, resume } from './cursor.js'
 import { Delivery, eventItem, type Item, itemsAfter } from './delivery.js'
-import type { EventLog, Page, Position, StoredEvent } from './log.js'
+import type { EventLog, Page, Position, Recent, StoredEvent } from './log.js'
 
 /** Deliveries kept for readers that are a little behind: events and payload bytes. */
 const RECENT_EVENTS = 512
@@ -11,6 +11,7 @@ const DELIVERY_BYTES = 1024 * 1024
 
 export interface FeedOptions {
   readonly log: EventLog
+  readonly recent?: Recent | undefined
   /** The feed may have missed something. */
   readonly onStale: (feed: Feed) => void
   /** Nobody holds the feed any more. */
@@ -35,6 +36,7 @@ export class Feed {
   readonly #closers = new Set<() => void>()
   #held = 0
   readonly #pages = new Map<number, Promise<Page>>()
+  readonly #recents = new Map<number, Promise<StoredEvent[] | undefined>>()
   #place: Cursor | undefined
   /** The first local commit since the feed was made, before its first look. */
   #early: number | undefined
@@ -121,6 +123,18 @@ export class Feed {
       this.#pages.set(after, page)
     }
     return page
+  }
+
+  /** What follows on a reader's place, from where recent events are kept; readers at the same place share one read. */
+  recent(cursor: Cursor, limit: number): Promise<readonly StoredEvent[] | undefined> {
+    const { recent } = this.#options
+    if (!recent || cursor.term !== this.#place?.term || cursor.seq === 0) return Promise.resolve(undefined)
+    let events = this.#recents.get(cursor.seq)
+    if (!events) {
+      events = recent.after(this.ref, cursor, limit).finally(() => this.#recents.delete(cursor.seq))
+      this.#recents.set(cursor.seq, events)
+    }
+    return events
   }
 
   /** Takes events of a local commit. A hole before them, or another term, is left to the log. */

@@ -16,21 +16,24 @@ const MARKS = 800
 export class Hints {
   readonly #db: Database
   readonly #live: Live
+  /** Whether nothing else brings hints. */
+  readonly #alone: boolean
   #touched = new Set<string>()
   #timer: NodeJS.Timeout | undefined
   #sending: Promise<void> = Promise.resolve()
   #stop: (() => Promise<void>) | undefined
   #closed = false
 
-  constructor(db: Database, live: Live) {
+  constructor(db: Database, live: Live, { alone = true } = {}) {
     this.#db = db
     this.#live = live
+    this.#alone = alone
   }
 
   async start(): Promise<void> {
     this.#stop = await this.#db.listen(CHANNEL, {
       heard: (payload) => this.#heard(payload),
-      hearing: (works) => this.#live.hearing(works),
+      hearing: (works) => this.#alone && this.#live.hearing(works),
     })
   }
 

@@ -1,7 +1,7 @@
 import type { FlowRef } from '../tenant.js'
 import { flowTag } from '../tenant.js'
 import { Feed } from './feed.js'
-import type { EventLog, StoredEvent } from './log.js'
+import type { EventLog, Recent, StoredEvent } from './log.js'
 
 /** Events fetched of one flow at a look. */
 const FETCH_LIMIT = 500
@@ -11,6 +11,8 @@ const LINGER_MS = 10_000
 export interface LiveOptions {
   /** ms between looks at all watched flows while hints arrive. */
   readonly backstopMs: number
+  /** Asked first by readers that come back, and instead of the log while that is away. */
+  readonly recent?: Recent | undefined
 }
 
 /**
@@ -22,6 +24,7 @@ export class Live {
   readonly #options: LiveOptions
   readonly #feeds = new Map<string, Feed>()
   readonly #stale = new Set<Feed>()
+  #watcher: ((ref: FlowRef, watched: boolean) => void) | undefined
   #looking = false
   #hearing = true
   #backstop: NodeJS.Timeout | undefined
@@ -40,6 +43,7 @@ export class Live {
     if (!feed) {
       feed = new Feed(ref, {
         log: this.log,
+        recent: this.#options.recent,
         onStale: (stale) => this.#look(stale),
         onEmpty: (empty) => this.#drop(tag, empty),
       })
@@ -48,13 +52,20 @@ export class Live {
         return feed
       }
       this.#feeds.set(tag, feed)
+      this.#watcher?.(ref, true)
       this.#look(feed)
       this.#arm()
     }
     return feed
   }
 
-  /** Events that this process has just committed, in commit order. */
+  /** Tells `watcher` of every flow that gets a reader here, and of those that lose their last one. */
+  onWatch(watcher: (ref: FlowRef, watched: boolean) => void): void {
+    this.#watcher = watcher
+    for (const feed of this.#feeds.values()) watcher(feed.ref, true)
+  }
+
+  /** Events that were just stored, in their order, here or elsewhere. */
   committed(ref: FlowRef, events: readonly StoredEvent[]): void {
     this.#feeds.get(flowTag(ref))?.offer(events)
   }
@@ -108,6 +119,7 @@ export class Live {
     setTimeout(() => {
       if (!feed.empty || this.#feeds.get(tag) !== feed) return
       this.#feeds.delete(tag)
+      this.#watcher?.(feed.ref, false)
       feed.close()
     }, LINGER_MS).unref()
   }
@@ -134,8 +146,17 @@ export class Live {
     } catch {
       // The store is away: readers keep what they have, and the feeds look again until it answers.
       for (const feed of feeds) if (!feed.closed) this.#stale.add(feed)
+      await Promise.all(feeds.map((feed) => this.#lookAside(feed)))
       this.#lookAgain(Math.min(1000, 50 * 2 ** this.#failures++))
     }
+  }
+
+  /** What can be said without the log: never the end of a flow, but what follows on a known place. */
+  async #lookAside(feed: Feed): Promise<void> {
+    const { place } = feed
+    const events =
+      place && (await this.#options.recent?.after(feed.ref, place, FETCH_LIMIT).catch(() => undefined))
+    if (events) feed.offer(events)
   }
 
   #lookAgain(afterMs: number): void {

@@ -89,6 +89,16 @@ export interface Retention {
   readonly flowAgeMs: number
 }
 
+/** Recent events, kept where they are quicker to get than from the log of record. */
+export interface Recent {
+  /** What follows on a place without a hole, oldest first; undefined if that cannot be said from here. */
+  after(
+    ref: FlowRef,
+    place: { readonly term: number; readonly seq: number },
+    limit: number,
+  ): Promise<StoredEvent[] | undefined>
+}
+
 /**
  * The log of record of every flow.
  *

@@ -103,6 +103,12 @@ export class Subscription implements LiveReader {
         continue
       }
       try {
+        const quick = await this.#feed.recent(cursor, PAGE)
+        if (this.#over) return
+        if (quick) {
+          this.#hand(new Delivery(this.#feed.ref, quick.map(eventItem)))
+          continue
+        }
         const page = await this.#feed.page(cursor.seq, PAGE)
         failures = 0
         if (this.#over) return

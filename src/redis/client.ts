@@ -16,6 +16,8 @@ export interface RedisOptions extends RedisSettings {
   readonly onUsable?: (usable: boolean) => void
 }
 
+const PROBE = 'spillway:probe:'
+
 type Reply = unknown
 type Command = (...args: (string | number)[]) => Promise<Reply>
 
@@ -42,6 +44,7 @@ export class RedisClient {
     })
     this.#connection.on('ready', () => void this.#admit())
     this.#connection.on('close', () => this.#turn(false))
+    // A Cluster reconnects node by node.
     this.#connection.on('+node', () => void this.#admit())
   }
 
@@ -119,6 +122,30 @@ export class RedisClient {
       return runId ?? ''
     })
     return found.sort().join('+')
+  }
+
+  /** Asks anew whether the server that answers may be used. */
+  reconsider(): void {
+    if (this.#connection.status === 'ready') void this.#admit()
+  }
+
+  /**
+   * Writes something and reads these keys, whether or not the server is admitted: what a probe sees of it. Memory
+   * that has run out, or a disk, shows in writes alone.
+   */
+  async probe(keys: readonly string[]): Promise<(string | null)[]> {
+    try {
+      const written = keys
+        .slice(0, 1)
+        .map((first) => this.#connection.set(PROBE + first.slice(first.indexOf('{')), '1', 'PX', 60_000))
+      const [values] = await Promise.all([
+        Promise.all(keys.map((one) => this.#connection.get(one))),
+        ...written,
+      ])
+      return values
+    } catch (error) {
+      throw translate(error)
+    }
   }
 
   close(): void {

@@ -5,6 +5,8 @@ import { SpillwayError } from '../errors.js'
 export interface RedisSettings {
   /** `redis://`, `rediss://`, `redis+sentinel://host:port,…/name/db`, `redis+cluster://host:port,…`. */
   readonly url: string
+  /** For a URL that names none. */
+  readonly password?: string | undefined
   /** PEM file of the authority that signed the server's certificate; empty: the system's. */
   readonly caFile: string
   /** ms after which a command without an answer has failed; its outcome is then unknown. */
@@ -86,7 +88,7 @@ export function connect(settings: RedisSettings, purpose: 'commands' | 'subscrib
     connectionName: `spillway-${purpose}`,
     ...(purpose === 'commands' && { commandTimeout: settings.commandTimeoutMs }),
     ...(target.username !== undefined && { username: target.username }),
-    ...(target.password !== undefined && { password: target.password }),
+    ...((target.password ?? settings.password) && { password: target.password ?? settings.password }),
     ...(target.tls && { tls: settings.caFile === '' ? {} : { ca: readFileSync(settings.caFile) } }),
   }
   if (target.kind === 'cluster') {

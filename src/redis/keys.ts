@@ -40,6 +40,20 @@ export const KEYS = {
     postgres: 'NOTIFY spillway',
     says: 'What was just stored, for live readers.',
   },
+  'spillway:term': {
+    type: 'string',
+    life: 'for ever',
+    owner: 'term',
+    postgres: 'spillway.term',
+    says: 'The marker of the term that this Redis was opened for: its number, carrying or open, and the attempt.',
+  },
+  'spillway:probe': {
+    type: 'string',
+    life: '60 s',
+    owner: 'term',
+    postgres: '–',
+    says: 'Written to see whether writing works; as a channel, to see whether messages arrive.',
+  },
 } as const satisfies Record<string, KeyPattern>
 
 export type KeyName = keyof typeof KEYS
@@ -47,6 +61,30 @@ export type KeyName = keyof typeof KEYS
 /** The key of a flow. */
 export function key(name: KeyName, ref: FlowRef): string {
   return `${name}:${flowTag(ref)}`
+}
+
+/** Parts of a Cluster's slots, each with a marker of its own. */
+const PARTS = 16
+
+/** The markers of the term: one for a server; for a Cluster one in each sixteenth of its slots. */
+export function markerKeys(kind: 'standalone' | 'cluster'): string[] {
+  if (kind === 'standalone') return ['spillway:term:{term}']
+  const keys: string[] = []
+  for (let i = 0; keys.filter(Boolean).length < PARTS; i++) {
+    const part = Math.floor((slotOf(`p${i}`) * PARTS) / 16_384)
+    keys[part] ??= `spillway:term:{p${i}}`
+  }
+  return keys
+}
+
+/** The slot of a hash tag: CRC16 (XMODEM) of its bytes, as the Cluster specification has it. */
+function slotOf(tag: string): number {
+  let crc = 0
+  for (const byte of Buffer.from(tag)) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit++) crc = ((crc << 1) ^ (crc & 0x8000 ? 0x1021 : 0)) & 0xffff
+  }
+  return crc % 16_384
 }
 
 const FORM = /^(.+?):\{([^{}:]+):([^{}:]+)\}$/

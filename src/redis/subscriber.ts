@@ -6,6 +6,8 @@ import { connect, type RedisSettings } from './connect.js'
 /** What a subscription hears. Messages are hints: they may be lost, and `hearing(false)` says that they surely are. */
 export interface Listener {
   heard(channel: string, message: string): void
+  /** From here on these channels are heard; what was said before was not. */
+  joined(channels: readonly string[]): void
   hearing(works: boolean): void
 }
 
@@ -93,6 +95,7 @@ export class Subscriber {
     else
       for (let i = 0; i < channels.length; i += 500)
         await this.#connection.subscribe(...channels.slice(i, i + 500))
+    this.#listener.joined(channels)
   }
 
   async #begin(): Promise<void> {

@@ -1,0 +1,88 @@
+import { SpillwayError } from '../errors.js'
+import type { RedisClient } from '../redis/client.js'
+import { key } from '../redis/keys.js'
+import { loadScript } from '../redis/scripts.js'
+import { type FlowRef, flowTag } from '../tenant.js'
+import type { Cursor } from './cursor.js'
+import type { Recent, StoredEvent } from './log.js'
+import { toEvent } from './redis.js'
+
+const ADD = loadScript(import.meta.url, 'tail-add.lua')
+const READ = loadScript(import.meta.url, 'tail-read.lua')
+
+/** Events kept of a flow, at least. */
+const KEPT = 1000
+/** Silence after which a tail goes: who comes later reads the log. */
+const SILENCE_MS = 3_600_000
+/** Payload bytes of one read, unless a single event is larger. */
+const PAGE_BYTES = 4 * 1024 * 1024
+
+/**
+ * The newest events of durable flows, in Redis under the same ids: what readers that come back ask for. It only
+ * ever holds what PostgreSQL has committed, and is dropped rather than kept with a hole; losing it costs time.
+ */
+export class HotTail implements Recent {
+  readonly #redis: RedisClient
+  /** Flows with an addition under way, and what came meanwhile: additions of a flow arrive in their order. */
+  readonly #busy = new Map<string, StoredEvent[]>()
+
+  constructor(redis: RedisClient) {
+    this.#redis = redis
+  }
+
+  /** Adds events of one flow that this process has just committed, and announces them. Never fails, never waits. */
+  add(ref: FlowRef, events: readonly StoredEvent[]): void {
+    if (!this.#redis.usable || events.length === 0) return
+    const tag = flowTag(ref)
+    const waiting = this.#busy.get(tag)
+    if (waiting) {
+      // Beyond this the tail of the flow begins anew: readers look at the log.
+      if (waiting.length < KEPT) waiting.push(...events)
+      return
+    }
+    this.#busy.set(tag, [])
+    void this.#send(ref, tag, events)
+  }
+
+  async #send(ref: FlowRef, tag: string, events: readonly StoredEvent[]): Promise<void> {
+    for (let next = events; next.length > 0; next = this.#busy.get(tag)?.splice(0) ?? []) {
+      // What was not added is a hole to the next addition, and a hint that was lost to readers: both are seen to.
+      await this.#write(ref, next).catch(() => undefined)
+    }
+    this.#busy.delete(tag)
+  }
+
+  #write(ref: FlowRef, events: readonly StoredEvent[]): Promise<unknown> {
+    const [first] = events as [StoredEvent]
+    return this.#redis.run(
+      ADD,
+      [key('flow:events', ref), key('flow:log', ref)],
+      [
+        first.term,
+        first.seq,
+        KEPT,
+        SILENCE_MS,
+        this.#redis.publishCommand,
+        key('flow:updates', ref),
+        ...events.flatMap((event) => [event.type, event.source, event.payload, event.at]),
+      ],
+    )
+  }
+
+  /**
+   * What follows on a reader's place without a hole; undefined if the tail does not reach back to it, has nothing
+   * behind it, or Redis does not answer: then the log is asked.
+   */
+  async after(ref: FlowRef, { term, seq }: Cursor, limit: number): Promise<StoredEvent[] | undefined> {
+    if (!this.#redis.usable || seq === 0) return undefined
+    const keys = [key('flow:events', ref), key('flow:log', ref)]
+    try {
+      const reply = await this.#redis.run(READ, keys, [term, seq, limit, PAGE_BYTES])
+      const entries = Array.isArray(reply) ? reply[1] : undefined
+      return Array.isArray(entries) && entries.length > 0 ? entries.map(toEvent) : undefined
+    } catch (error) {
+      if (error instanceof SpillwayError && error.temporary) return undefined
+      throw error
+    }
+  }
+}

@@ -1,0 +1,400 @@
+import { randomUUID } from 'node:crypto'
+import { SpillwayError } from '../errors.js'
+import type { Beat, FleetMember, Surroundings, TermRedis, TermRow, TermTable } from './ports.js'
+import { REAL } from './ports.js'
+import { decide, type Situation, type Step } from './states.js'
+import type { OperateOptions, Participant, Reign, StoreName, Term } from './term.js'
+import { leaseWindow, type Timing } from './timing.js'
+import { RedisView } from './view.js'
+
+export interface ControllerOptions {
+  readonly name: string
+  readonly table: TermTable
+  /** undefined: an instance without Redis, in a fleet that may have one. */
+  readonly redis: TermRedis | undefined
+  readonly timing: Timing
+  readonly around?: Surroundings
+  /** Told of every step that this instance takes, and of every change that it sees. */
+  readonly onStep?: (step: TermStep) => void
+}
+
+/** Something that happened to the term, as operators see it. */
+export interface TermStep {
+  readonly step: Step['do'] | 'opened' | 'closing' | 'trust lost' | 'trust regained' | 'view'
+  readonly number: number
+  readonly store: StoreName
+  readonly detail: string
+}
+
+/** What an instance knows of the term, for operators. */
+export interface TermStatus {
+  readonly row: TermRow | undefined
+  readonly fleet: readonly FleetMember[]
+  readonly trusted: boolean
+  readonly view: string
+  readonly life: string
+}
+
+/**
+ * One instance's part in the term: beats, looks at Redis, takes the step that `decide` names, and lets operations
+ * of record out only while it may trust what it knows.
+ */
+export class Controller implements Term {
+  readonly life = randomUUID()
+  readonly #options: ControllerOptions
+  readonly #timing: Timing
+  readonly #around: Surroundings
+  readonly #view: RedisView | undefined
+  readonly #participants: Participant[] = []
+  readonly #listeners = new Set<() => void>()
+  #beat: Beat | undefined
+  #trustedUntil = Number.NEGATIVE_INFINITY
+  /** The reign on Redis whose marker this instance has seen open. */
+  #confirmed = 0
+  #heardAt = 0
+  #busy = 0
+  #stopped = 0
+  #asked: Situation['asked'] = null
+  #healthySince: number | undefined
+  #ledSince: number | undefined
+  #carried: { number: number; attempt: string; state: 'done' | 'failed'; count: number } | undefined
+  #bulkFor = 0
+  #cancel: (() => void) | undefined
+  #cancelTrust: (() => void) | undefined
+  #beating: Promise<void> | undefined
+  #again = false
+  #shown: Reign | undefined
+  #closed = false
+
+  constructor(options: ControllerOptions) {
+    this.#options = options
+    this.#timing = options.timing
+    this.#around = options.around ?? REAL
+    this.#view =
+      options.redis && new RedisView(options.redis, this.#timing, this.#around, () => this.#viewChanged())
+  }
+
+  /** The first look at Redis and the first beat. Errors: `STORE_UNAVAILABLE`. */
+  async start(): Promise<void> {
+    void this.#view?.look()
+    const askedAt = this.#around.now()
+    this.#heard(await this.#options.table.beat(this.#me(), leaseWindow(this.#timing)), askedAt)
+    this.#schedule()
+  }
+
+  get reign(): Reign | undefined {
+    if (this.#around.now() >= this.#trustedUntil || this.#beat?.row.phase !== 'open') return undefined
+    return this.last
+  }
+
+  get last(): Reign | undefined {
+    const row = this.#beat?.row
+    if (!row || (row.store === 'redis' && this.#confirmed !== row.number)) return undefined
+    const key = row.store === 'redis' ? this.#options.redis?.markerKey : undefined
+    const marker = key === undefined ? undefined : { key, value: `${row.number}:open:${row.attempt}` }
+    return { number: row.number, store: row.store, marker }
+  }
+
+  get status(): TermStatus {
+    return {
+      row: this.#beat?.row,
+      fleet: this.#beat?.fleet ?? [],
+      trusted: this.#around.now() < this.#trustedUntil,
+      view: this.#view?.view ?? 'none',
+      life: this.life,
+    }
+  }
+
+  /** Whether a Redis that says it is this one may be used. */
+  admits(identity: string): boolean {
+    const row = this.#beat?.row
+    return row?.store !== 'redis' || row.phase === 'closing' || row.identity === identity
+  }
+
+  async operate<T>(run: (reign: Reign) => Promise<T>, { goOn = false }: OperateOptions = {}): Promise<T> {
+    const onward = goOn && this.#around.now() >= this.#trustedUntil && this.last?.store === 'redis'
+    const reign = onward ? this.last : this.reign
+    if (!reign) {
+      throw new SpillwayError('TERM_UNKNOWN', 'Nobody can say now which store reigns', { retryAfterMs: 500 })
+    }
+    this.#busy += 1
+    try {
+      const answer = await run(reign)
+      const still = onward || this.reign?.number === reign.number
+      if (!still)
+        throw new SpillwayError('OUTCOME_UNKNOWN', `Term ${reign.number} ended before the answer came`)
+      return answer
+    } finally {
+      this.#busy -= 1
+      if (this.#busy === 0 && this.#beat?.row.phase === 'closing') this.#hurry()
+    }
+  }
+
+  async opened(withinMs: number): Promise<void> {
+    if (this.reign) return
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        cancel()
+        off()
+        resolve()
+      }
+      const cancel = this.#around.after(withinMs, done)
+      const off = this.onChange(() => this.reign && done())
+    })
+  }
+
+  onChange(told: () => void): () => void {
+    this.#listeners.add(told)
+    return () => this.#listeners.delete(told)
+  }
+
+  join(participant: Participant): void {
+    this.#participants.push(participant)
+  }
+
+  /** Redis was connected or lost. */
+  nudge(): void {
+    void this.#view?.look()
+  }
+
+  /** An operator's wish; carried out by this instance at its next beats. */
+  ask(store: StoreName, reason: 'operator' | 'drill'): void {
+    this.#asked = { store, reason }
+    this.#hurry()
+  }
+
+  /** Ends without a word to the others, as a killed process does. */
+  vanish(): void {
+    this.#closed = true
+    this.#cancel?.()
+    this.#cancelTrust?.()
+    this.#view?.close()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#cancel?.()
+    this.#cancelTrust?.()
+    this.#view?.close()
+    await this.#beating
+    // Without it the others would wait for the leases that this instance might still hold.
+    await this.#options.table.leave(this.life, this.#participants).catch(() => undefined)
+  }
+
+  #me() {
+    const { view = 'none', identity = null } = this.#view ?? {}
+    return { life: this.life, name: this.#options.name, view, identity, matches: this.#matches() }
+  }
+
+  /** Whether the Redis that it sees is the one that the term was opened on, with this term's marker. */
+  #matches(): boolean {
+    const row = this.#beat?.row
+    // A look from before this reign was heard of says nothing about it.
+    if (row?.store !== 'redis' || !this.#view || this.#view.lookedAt <= this.#heardAt) return true
+    const expected = [`${row.number}:open:${row.attempt}`, `${row.number}:carrying:${row.attempt}`]
+    return this.#view.identity === row.identity && expected.includes(this.#view.marker ?? '')
+  }
+
+  #viewChanged(): void {
+    const { number = 0, store = 'postgres' } = this.#beat?.row ?? {}
+    this.#say('view', number, store, this.#view?.view ?? 'none')
+    this.#hurry()
+  }
+
+  /** A beat at once, or right after the one that is under way. */
+  #hurry(): void {
+    if (this.#closed) return
+    if (this.#beating) {
+      this.#again = true
+      return
+    }
+    this.#cancel?.()
+    this.#cancel = this.#around.after(0, () => this.#run())
+  }
+
+  #schedule(): void {
+    if (this.#closed) return
+    const { beatMs, closingBeatMs } = this.#timing
+    const closing = this.#beat?.row.phase === 'closing' || this.#asked !== null
+    const pause = this.#again ? 0 : closing ? closingBeatMs : beatMs * (0.8 + 0.4 * this.#around.random())
+    this.#again = false
+    this.#cancel?.()
+    this.#cancel = this.#around.after(pause, () => this.#run())
+  }
+
+  #run(): void {
+    if (this.#closed || this.#beating) return
+    this.#beating = this.#turn().finally(() => {
+      this.#beating = undefined
+      this.#schedule()
+    })
+  }
+
+  /** One beat and the step that follows from it. PostgreSQL being away is an answer too: trust runs out. */
+  async #turn(): Promise<void> {
+    const { table } = this.#options
+    const askedAt = this.#around.now()
+    try {
+      this.#heard(await table.beat(this.#me(), leaseWindow(this.#timing)), askedAt)
+      const { row } = this.#beat as Beat
+      await this.#bulk()
+      await this.#take(decide(this.#situation(row)), row)
+    } catch (error) {
+      if (!(error instanceof SpillwayError && error.temporary)) throw error
+      this.#show()
+    }
+  }
+
+  #heard(beat: Beat, askedAt: number): void {
+    const before = this.#beat?.row
+    const { row } = beat
+    this.#beat = beat
+    this.#trustedUntil = askedAt + this.#timing.trustMs
+    this.#cancelTrust?.()
+    this.#cancelTrust = this.#around.after(this.#trustedUntil - this.#around.now() + 1, () => this.#show())
+    if (row.number !== before?.number || row.phase !== before.phase) {
+      this.#heardAt = this.#around.now()
+      this.#options.redis?.reconsider()
+      void this.#view?.look()
+      this.#say(row.phase === 'open' ? 'opened' : 'closing', row.number, row.store, row.reason ?? '')
+      this.#healthySince = undefined
+    }
+    if (row.phase === 'open' && row.store === this.#asked?.store) this.#asked = null
+    if (row.switcher !== this.life) this.#ledSince = undefined
+    if (row.phase === 'open' && row.store === 'redis' && this.#confirmed !== row.number)
+      void this.#confirm(row)
+    const ok = this.#live().every(({ view }) => view === 'ok')
+    if (!ok || row.phase !== 'open') this.#healthySince = undefined
+    else this.#healthySince ??= this.#around.now()
+    this.#show()
+  }
+
+  /** Before its first operation in a reign on Redis an instance sees the marker open, or opens it. */
+  async #confirm(row: TermRow): Promise<void> {
+    try {
+      if (!(await this.#options.redis?.confirm(row.number, row.attempt ?? ''))) return
+      this.#confirmed = Math.max(this.#confirmed, row.number)
+      this.#show()
+    } catch (error) {
+      if (!(error instanceof SpillwayError)) throw error
+    }
+  }
+
+  #situation(row: TermRow): Situation {
+    const live = this.#live()
+    const down = live.filter(({ view }) => view === 'down').length
+    const well = live.filter(({ view }) => view === 'ok' || view === 'unsure')
+    const wrong = live.filter(({ view, matches }) => view !== 'down' && view !== 'none' && !matches).length
+    const { fleet } = this.#beat as Beat
+    const carried = this.#carried?.number === row.number ? this.#carried.state : 'not yet'
+    const leader = live.find(({ life }) => life === row.switcher)
+    return {
+      phase: row.phase,
+      store: row.store,
+      want: row.want ?? row.store,
+      switcher: row.switcher === this.life ? 'me' : leader ? 'live' : 'gone',
+      stopped: this.#stopped === row.number,
+      busy: this.#busy > 0,
+      allStopped: fleet.every(
+        ({ stopped, life }) => stopped === row.number || (life === this.life && this.#stopped === row.number),
+      ),
+      waited:
+        this.#ledSince !== undefined && this.#around.now() - this.#ledSince >= this.#timing.trustMs * 1.1,
+      majorityDown: down * 2 > live.length,
+      wrongRedis: wrong > 0 && wrong * 2 > well.length,
+      healthy: this.#healthySince !== undefined && this.#around.now() - this.#healthySince >= row.healthyMs,
+      held: row.held,
+      asked: this.#asked,
+      carried,
+    }
+  }
+
+  #live(): FleetMember[] {
+    return (this.#beat?.fleet ?? []).filter(({ ageMs }) => ageMs < this.#timing.trustMs)
+  }
+
+  /** What can be carried while PostgreSQL still reigns makes the closing short. */
+  async #bulk(): Promise<void> {
+    const { row } = this.#beat as Beat
+    const ready = row.phase === 'open' && row.store === 'postgres' && this.#situation(row).healthy
+    if (!ready || this.#bulkFor === row.number) return
+    this.#bulkFor = row.number
+    await this.#carryAll(row.number, 'bulk').catch(() => undefined)
+  }
+
+  async #take(step: Step, row: TermRow): Promise<void> {
+    if (step.do === 'nothing') return
+    const { table } = this.#options
+    this.#say(step.do, row.number, row.store, 'reason' in step ? step.reason : '')
+    this.#again = true
+    switch (step.do) {
+      case 'close':
+        // From before the change: what others do until they read it is within the wait.
+        if (await table.close(row.number, step.want, this.life, step.reason))
+          this.#ledSince = this.#around.now()
+        return
+      case 'stop':
+        if (await table.stop(row.number, this.life, this.#participants)) this.#stopped = row.number
+        return
+      case 'take over':
+        if (await table.takeOver(row.number, row.switcher, this.life)) this.#ledSince = this.#around.now()
+        return
+      case 'turn back':
+        await table.turnBack(row.number, this.life)
+        return
+      case 'carry':
+        return this.#carry(row)
+      case 'open':
+        return this.#open(row, step.early)
+    }
+  }
+
+  async #carry(row: TermRow): Promise<void> {
+    const attempt = randomUUID()
+    try {
+      const count = row.store === 'postgres' ? await this.#carryAll(row.number, 'rest') : 0
+      const marked = await this.#options.redis?.mark(row.number + 1, attempt)
+      this.#carried = { number: row.number, attempt, state: marked ? 'done' : 'failed', count }
+    } catch (error) {
+      if (!(error instanceof SpillwayError)) throw error
+      this.#carried = { number: row.number, attempt, state: 'failed', count: 0 }
+    }
+  }
+
+  async #carryAll(number: number, part: 'bulk' | 'rest'): Promise<number> {
+    let count = 0
+    for (const participant of this.#participants) count += (await participant.carry?.(number, part)) ?? 0
+    return count
+  }
+
+  async #open(row: TermRow, early: boolean): Promise<void> {
+    const toRedis = row.want === 'redis'
+    const { longestLeaseMs, flapMs, longestHealthyMs } = this.#timing
+    const flapped = row.store === 'redis' && !toRedis && row.openMs < flapMs
+    const calm = row.store === 'redis' && row.openMs >= flapMs
+    await this.#options.table.open(row.number, this.life, {
+      identity: toRedis ? (this.#view?.identity ?? null) : null,
+      attempt: toRedis ? (this.#carried?.attempt ?? null) : null,
+      // Leases that nobody has reclaimed may still be held; a new Redis may have lost some.
+      quarantineMs: early && !(toRedis && row.store === 'redis') ? 0 : longestLeaseMs * 1.1,
+      healthyMs: flapped ? Math.min(row.healthyMs * 2, longestHealthyMs) : calm ? 5000 : row.healthyMs,
+      early,
+      carried: this.#carried?.count ?? 0,
+    })
+  }
+
+  /** Tells of a change of what `reign` answers. */
+  #show(): void {
+    const reign = this.reign
+    if (reign?.number === this.#shown?.number && reign?.store === this.#shown?.store) return
+    const { number = 0, store = 'postgres', phase } = this.#beat?.row ?? {}
+    if (!reign && phase === 'open' && this.#shown?.number === number)
+      this.#say('trust lost', number, store, '')
+    this.#shown = reign
+    for (const told of [...this.#listeners]) told()
+  }
+
+  #say(step: TermStep['step'], number: number, store: StoreName, detail: string): void {
+    this.#options.onStep?.({ step, number, store, detail })
+  }
+}

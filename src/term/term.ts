@@ -1,0 +1,53 @@
+import type { Queryable } from '../postgres/client.js'
+
+export type StoreName = 'redis' | 'postgres'
+
+/** One store's reign. */
+export interface Reign {
+  /** Grows by one at every opening; the `term` of what this reign numbers. */
+  readonly number: number
+  readonly store: StoreName
+  /** What the marker in Redis says while this reign is open there; undefined where there is none to check. */
+  readonly marker: { readonly key: string; readonly value: string } | undefined
+}
+
+export interface OperateOptions {
+  /**
+   * Whether it may go on upon Redis while PostgreSQL is away and nobody can say that the term still holds: only
+   * for what a later turn signals or makes good.
+   */
+  readonly goOn?: boolean
+}
+
+/** A capability whose store of record follows the term. */
+export interface Participant {
+  readonly name: string
+  /**
+   * Saves what only this process knows of the term that ends, within the transaction in which this instance says
+   * that it has stopped.
+   */
+  reclaim?(tx: Queryable, number: number): Promise<void>
+  /**
+   * Carries what PostgreSQL took to Redis, which reigns next; returns how many. Once before the closing (`bulk`),
+   * once when all have stopped (`rest`): what was carried is not carried again.
+   */
+  carry?(ending: number, part: 'bulk' | 'rest'): Promise<number>
+}
+
+/** The one agreed answer to "which store is it now?", as capabilities see it. */
+export interface Term {
+  /** The reign that this instance may trust now; undefined while there is none. */
+  readonly reign: Reign | undefined
+  /** The last reign that this instance has heard of. */
+  readonly last: Reign | undefined
+  /**
+   * Runs an operation of record. Its answer counts only if the reign still holds when it comes. Errors:
+   * `TERM_UNKNOWN` (temporary) before anything was sent; `OUTCOME_UNKNOWN` if the reign ended meanwhile; those of `run`.
+   */
+  operate<T>(run: (reign: Reign) => Promise<T>, options?: OperateOptions): Promise<T>
+  /** Resolves when operations can go out, or after so many ms. */
+  opened(withinMs: number): Promise<void>
+  /** Calls `told` after each change of `reign`; the answer takes that back. */
+  onChange(told: () => void): () => void
+  join(participant: Participant): void
+}

@@ -1,0 +1,114 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { freshDatabase } from '../support/database.js'
+import type { FreshDatabase } from '../support/postgres.js'
+import { type RedisServer, startRedis } from '../support/redis.js'
+import { type Instance, reigns, startInstance } from './fleet.js'
+
+describe('the term, over a real PostgreSQL and a real Redis', () => {
+  let database: FreshDatabase
+  let server: RedisServer
+  let fleet: Instance[]
+  beforeAll(async () => {
+    server = await startRedis()
+  })
+  afterAll(() => server.remove())
+  beforeEach(async () => {
+    await server.start('same')
+    await server.ask('FLUSHALL')
+    database = await freshDatabase()
+    fleet = []
+    for (const name of ['a', 'b', 'c']) fleet.push(await startInstance(name, database.url, server.url))
+  })
+  afterEach(async () => {
+    await Promise.all(fleet.map((instance) => instance.close()))
+    await database.drop()
+  })
+
+  it('begins on PostgreSQL, goes to a Redis that is well, and away from one that is killed', async () => {
+    const onRedis = await reigns(fleet, 'redis')
+    expect(await server.ask('GET', 'spillway:term:{term}')).toContain(`${onRedis}:open:`)
+    await server.kill()
+    const away = await reigns(fleet, 'postgres', onRedis)
+    expect(away).toBe(onRedis + 1)
+    await server.start('same')
+    expect(await reigns(fleet, 'redis', away)).toBe(away + 1)
+  })
+
+  it('goes away from a Redis that hangs', async () => {
+    const onRedis = await reigns(fleet, 'redis')
+    server.freeze()
+    const away = await reigns(fleet, 'postgres', onRedis)
+    server.thaw()
+    await reigns(fleet, 'redis', away)
+  })
+
+  it.each([
+    ['was emptied', () => server.ask('FLUSHALL')],
+    [
+      'was restarted empty',
+      async () => {
+        await server.kill()
+        await server.start('empty')
+      },
+    ],
+    [
+      'was restarted with its data',
+      async () => {
+        await server.kill()
+        await server.start('same')
+      },
+    ],
+  ])('opens a new term on a Redis that %s', async (_, happen) => {
+    const before = await reigns(fleet, 'redis')
+    await happen()
+    expect(await reigns(fleet, 'redis', before)).toBeGreaterThan(before)
+  })
+
+  it('lets no operation out without trust, and none count that a turn has overtaken', async () => {
+    const number = await reigns(fleet, 'redis')
+    const [{ controller }] = fleet as [Instance]
+    expect(await controller.operate(async (reign) => reign.number)).toBe(number)
+    let release: () => void = () => undefined
+    const hanging = controller.operate(() => new Promise<void>((resolve) => (release = resolve)))
+    await server.kill()
+    // It does not say that it has stopped while that is under way: the others wait for the whole trust.
+    const away = await reigns(fleet.slice(1), 'postgres', number)
+    release()
+    await expect(hanging).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+    await reigns(fleet, 'postgres', number)
+    expect(
+      fleet.flatMap(({ steps }) => steps).filter(({ step, number: of }) => step === 'open' && of === number),
+    ).toHaveLength(1)
+    expect(away).toBe(number + 1)
+  })
+
+  it('survives the death of the instance that leads the turn', async () => {
+    const number = await reigns(fleet, 'redis')
+    const [a, b, c] = fleet as [Instance, Instance, Instance]
+    await server.kill()
+    // Whoever began is taken out before it can finish.
+    const leads = ({ steps }: Instance) =>
+      steps.some(({ step, number: of }) => step === 'close' && of === number)
+    while (!fleet.some(leads)) await new Promise((resolve) => setTimeout(resolve, 1))
+    const leader = [a, b, c].find(leads) as Instance
+    leader.controller.vanish()
+    await reigns(
+      fleet.filter((instance) => instance !== leader),
+      'postgres',
+      number,
+    )
+  })
+
+  it('turns at an operator’s wish and stays there until another', async () => {
+    const number = await reigns(fleet, 'redis')
+    fleet[1]?.controller.ask('postgres', 'operator')
+    const away = await reigns(fleet, 'postgres', number)
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    expect(await reigns(fleet, 'postgres')).toBe(away)
+    fleet[2]?.controller.ask('redis', 'operator')
+    await reigns(fleet, 'redis', away)
+    fleet[0]?.controller.ask('postgres', 'drill')
+    const drilled = await reigns(fleet, 'postgres', away + 1)
+    expect(await reigns(fleet, 'redis', drilled)).toBe(drilled + 1)
+  })
+})

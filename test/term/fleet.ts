@@ -1,0 +1,92 @@
+import type { Database } from '../../src/postgres/client.js'
+import { migrate } from '../../src/postgres/migrate.js'
+import { ServerDatabase } from '../../src/postgres/server.js'
+import { RedisClient } from '../../src/redis/client.js'
+import { Controller, type TermStep } from '../../src/term/controller.js'
+import { PostgresTerm } from '../../src/term/postgres.js'
+import { RedisMarkers } from '../../src/term/redis.js'
+import { TIMING, type Timing } from '../../src/term/timing.js'
+import { eventually } from '../support/eventually.js'
+
+/** The protocol's proportions, five times as fast. */
+export const QUICK: Timing = {
+  ...TIMING,
+  beatMs: 100,
+  closingBeatMs: 20,
+  trustMs: 600,
+  probeMs: 100,
+  okMs: 300,
+  longestLeaseMs: 2000,
+  flapMs: 1000,
+}
+
+/** One instance's term, with connections of its own. */
+export interface Instance {
+  readonly controller: Controller
+  readonly redis: RedisClient
+  readonly steps: TermStep[]
+  close(): Promise<void>
+}
+
+export async function startInstance(
+  name: string,
+  postgresUrl: string,
+  redisUrl: string,
+  timing = QUICK,
+): Promise<Instance> {
+  const database: Database = new ServerDatabase({
+    url: postgresUrl,
+    listenUrl: null,
+    poolSize: 2,
+    statementTimeoutMs: 500,
+  })
+  await migrate(database)
+  await database.query('UPDATE spillway.term SET healthy_ms = 500 WHERE number = 1')
+  const steps: TermStep[] = []
+  let controller: Controller | undefined
+  const redis = RedisClient.open({
+    url: redisUrl,
+    caFile: '',
+    commandTimeoutMs: 100,
+    connectTimeoutMs: 200,
+    admits: (identity) => controller?.admits(identity) ?? false,
+    onUsable: () => controller?.nudge(),
+  })
+  controller = new Controller({
+    name,
+    table: new PostgresTerm(database),
+    redis: new RedisMarkers(redis),
+    timing,
+    onStep: (step) => steps.push(step),
+  })
+  await controller.start()
+  redis.reconsider()
+  return {
+    controller,
+    redis,
+    steps,
+    close: async () => {
+      await controller.close()
+      redis.close()
+      await database.close()
+    },
+  }
+}
+
+/** Waits until all of them trust the same reign of this store, beyond a number. Answers its number. */
+export function reigns(
+  instances: readonly Instance[],
+  store: 'redis' | 'postgres',
+  beyond = 0,
+): Promise<number> {
+  return eventually(
+    () => {
+      const numbers = instances.map(({ controller: { reign } }) =>
+        reign?.store === store ? reign.number : 0,
+      )
+      const [first = 0] = numbers
+      return first > beyond && numbers.every((number) => number === first) ? first : false
+    },
+    { what: `${store} reigns beyond ${beyond}`, withinMs: 15_000 },
+  ) as Promise<number>
+}
