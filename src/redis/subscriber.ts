@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Ear } from './ear.js'
+import { key } from './keys.js'
 import type { Link } from './link.js'
 import type { RedisSettings } from './settings.js'
 
@@ -145,7 +146,7 @@ export class Subscriber {
   /** A channel of our own whose slot is owned by that place. */
   #probeAt(place: string): string {
     for (;;) {
-      const channel = `spillway:probe:{${randomUUID()}}`
+      const channel = key('spillway:probe', { token: randomUUID() })
       if (this.#link.placeOf(channel) === place) return channel
     }
   }
