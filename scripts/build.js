@@ -1,4 +1,4 @@
-// Builds dist/: library, client and examples with tsc, the SQL beside them, the dashboard with Vite.
+// Builds dist/: library, client and examples with tsc, the SQL and Lua beside them, the dashboard with Vite.
 import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -15,7 +15,7 @@ function run(script, args) {
 
 run(require.resolve('typescript/bin/tsc'), ['--build'])
 cpSync(join(root, 'src/postgres/migrations'), join(root, 'dist/src/postgres/migrations'), { recursive: true })
-for (const file of readdirSync(join(root, 'src'), { recursive: true })) {
+for (const file of readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })) {
   if (file.endsWith('.lua')) cpSync(join(root, 'src', file), join(root, 'dist/src', file))
 }
 if (existsSync(join(root, 'dashboard/index.html'))) {

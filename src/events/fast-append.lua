@@ -1,8 +1,9 @@
--- KEYS: stream, log, keys, marker
--- ARGV: sign, reign, base, leap, max, ttl, say, channel, token, again, ...events
+-- KEYS: stream, log, keys
+-- ARGV: marker, sign, reign, base, leap, max, ttl, say, channel, token, again, ...events
 -- Numbers, stores and announces events of one fast flow: all of them or none. events: type, source, payload, key of
 -- each. Answers {at, one element an event}: its seq, or the entry that was there before. {"TERM"}: another term reigns
 -- here. {"PASSED"}: the flow has seen a greater one.
+-- The marker is no key of the flow: on a Cluster it lies on another server, and there is none given.
 if sign ~= '' and redis.call('GET', marker) ~= sign then return { 'TERM' } end
 reign, max = tonumber(reign), tonumber(max)
 local function text(n) return string.format('%.0f', n) end

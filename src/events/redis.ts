@@ -83,13 +83,13 @@ export class RedisLog implements EventLog {
     const { redis, maxEvents, silenceMs, baseOf } = this.#options
     const known = baseOf(ref)
     const { base, leap } = known instanceof Promise ? await known : known
-    const log = key('flow:log', ref)
     const token = batch.token.slice(0, 13)
     const own = places.map((place) => drafts[place] as Draft)
     const reply = await redis.run(
       APPEND,
-      [key('flow:events', ref), log, key('flow:keys', ref), reigning.marker?.key ?? log],
+      [key('flow:events', ref), key('flow:log', ref), key('flow:keys', ref)],
       [
+        reigning.marker?.key ?? '',
         reigning.marker?.value ?? '',
         reigning.number,
         base,

@@ -1,6 +1,6 @@
 import type { RedisClient } from '../redis/client.js'
 import { key, whatIs } from '../redis/keys.js'
-import { type Listener, Subscriber, type SubscriberOptions } from '../redis/subscriber.js'
+import type { Listener, Subscriber } from '../redis/subscriber.js'
 import { type FlowRef, flowTag } from '../tenant.js'
 import { readAnnouncement } from './announcement.js'
 import type { Live } from './live.js'
@@ -13,23 +13,18 @@ export class Updates implements Listener {
   readonly #live: Live
   readonly #subscriber: Subscriber
 
-  constructor(redis: RedisClient, options: SubscriberOptions, live: Live) {
+  constructor(redis: RedisClient, live: Live) {
     this.#live = live
-    this.#subscriber = new Subscriber(redis, options, this)
+    this.#subscriber = redis.subscriber(this)
     live.onWatch((ref, watched) => this.#watch(ref, watched))
   }
 
   heard(channel: string, message: string): void {
-    const ref = whatIs(channel)
-    if (!ref) return
+    const { tenant, flow } = whatIs(channel)?.parts ?? {}
+    if (tenant === undefined || flow === undefined) return
     const events = readAnnouncement(message)
-    if (events) this.#live.committed(ref, events)
-    else this.#live.hinted([flowTag(ref)])
-  }
-
-  joined(channels: readonly string[]): void {
-    // What was published between the feed's first look and now was not heard.
-    this.#live.hinted(channels.map((channel) => channel.slice(channel.indexOf('{'))))
+    if (events) this.#live.committed({ tenant, flow }, events)
+    else this.#live.hinted([flowTag({ tenant, flow })])
   }
 
   hearing(works: boolean): void {
@@ -42,7 +37,10 @@ export class Updates implements Listener {
 
   #watch(ref: FlowRef, watched: boolean): void {
     const channel = key('flow:updates', ref)
-    if (watched) this.#subscriber.subscribe(channel)
-    else this.#subscriber.unsubscribe(channel)
+    if (!watched) return this.#subscriber.unsubscribe(channel)
+    void this.#subscriber.subscribe(channel).then((entered) => {
+      // What was published between the feed's first look and now was not heard.
+      if (entered) this.#live.hinted([flowTag(ref)])
+    })
   }
 }

@@ -1,193 +1,187 @@
-import { Cluster, type Redis } from 'ioredis'
-import { connect, type RedisSettings } from './connect.js'
-import { judge, RedisFault, translate } from './errors.js'
-import type { Script } from './scripts.js'
+import type { Redis } from 'ioredis'
+import { ClusterLink } from './cluster.js'
+import { closed, faultOf, misuse, notSent, translate } from './errors.js'
+import type { Identity, Link, LinkEvents, Reply } from './link.js'
+import { checkCall, type Script } from './scripts.js'
+import type { RedisSettings } from './settings.js'
+import { StandaloneLink } from './standalone.js'
+import { type Listener, Subscriber } from './subscriber.js'
 
-/** Who answers: run ids of the masters, sorted and joined. Another process, or an empty one, is another identity. */
-export type Identity = string
+export type { Identity, Reply } from './link.js'
 
-export interface RedisOptions extends RedisSettings {
-  /**
-   * Asked at every (re)connect before anything else is sent; what is not admitted is not used. What makes it
-   * necessary: a server that lost its data looks like one that never had any.
-   */
-  readonly admits?: (identity: Identity) => boolean
-  /** Told when commands can be sent, and when they no longer can. */
-  readonly onUsable?: (usable: boolean) => void
+export interface RedisHooks extends Partial<LinkEvents> {}
+
+/** One master as `onEachMaster` shows it. */
+export interface Master {
+  call(command: string, ...args: readonly (string | number)[]): Promise<Reply>
 }
 
-const PROBE = 'spillway:probe:'
-
-type Reply = unknown
-type Command = (...args: (string | number)[]) => Promise<Reply>
+/**
+ * Commands that would hold up everybody on the shared connection, or change it under the others' feet.
+ * A blocking read waits for a subscription instead.
+ */
+const UNFIT =
+  /^(?:auth|bl(?:move|mpop|pop)|brpop(?:lpush)?|bz(?:mpop|popmax|popmin)|discard|exec|hello|monitor|multi|quit|reset|select|s?(?:un)?subscribe|p(?:un)?subscribe|unwatch|wait(?:aof)?|watch)$/
 
 /**
- * One Redis: a server, whatever a Sentinel names as master, or a Cluster. What is called in one turn of the event
- * loop travels together. Errors of all calls: `STORE_UNAVAILABLE` (temporary), `INTERNAL`; `faultOf` tells more.
+ * One Redis: a server, the master that Sentinels name, or a Cluster. It connects in the background and goes on
+ * trying for ever; a call never waits for that. What is called in one turn of the event loop travels together.
+ * Order: calls of one turn run in their order, except across servers of a Cluster and around a script's first load.
+ * Errors of all calls: `STORE_UNAVAILABLE` (temporary), `INTERNAL`, `CLOSED`; `faultOf` tells what may have happened.
  */
 export class RedisClient {
   readonly kind: 'standalone' | 'cluster'
-  readonly #connection: Redis | Cluster
-  readonly #options: RedisOptions
-  readonly #known = new Set<string>()
-  #identity: Identity | undefined
-  #usable = false
+  readonly settings: RedisSettings
+  readonly #link: Link
+  readonly #subscribers = new Set<Subscriber>()
+  readonly #waiting = new Set<() => void>()
+  readonly #loading = new Map<string, Promise<void>>()
   #closed = false
-  #lastError: unknown
 
-  private constructor(options: RedisOptions) {
-    this.#options = options
-    this.#connection = connect(options, 'commands')
-    this.kind = this.#connection instanceof Cluster ? 'cluster' : 'standalone'
-    this.#connection.on('error', (error) => {
-      this.#lastError = error
-    })
-    this.#connection.on('ready', () => void this.#admit())
-    this.#connection.on('close', () => this.#turn(false))
-    // A Cluster reconnects node by node.
-    this.#connection.on('+node', () => void this.#admit())
+  private constructor(settings: RedisSettings, hooks: RedisHooks) {
+    this.settings = settings
+    const events: LinkEvents = {
+      onConnect: (identity) => hooks.onConnect?.(identity) ?? 'use',
+      onUsable: (usable) => {
+        hooks.onUsable?.(usable)
+        if (usable) for (const wake of [...this.#waiting]) wake()
+      },
+    }
+    this.#link =
+      settings.address.kind === 'cluster'
+        ? new ClusterLink(settings, events)
+        : new StandaloneLink(settings, events)
+    this.kind = this.#link.kind
   }
 
-  /** Begins to connect and goes on doing so for ever; never waits. */
-  static open(options: RedisOptions): RedisClient {
-    const client = new RedisClient(options)
-    client.#connection.connect().catch((error: unknown) => {
-      client.#lastError = error
-    })
-    return client
+  /** Begins to connect and returns at once. */
+  static open(settings: RedisSettings, hooks: RedisHooks = {}): RedisClient {
+    return new RedisClient(settings, hooks)
   }
 
-  /** Whether commands can be sent: connected, and its identity admitted. */
+  /** Whether a call would be sent now: connected, to whom `onConnect` wants. */
   get usable(): boolean {
-    return this.#usable
+    return !this.#closed && this.#link.usable
   }
 
-  /** As of the last (re)connect. */
+  /** Who answered at the last connect, whether or not it is used. */
   get identity(): Identity | undefined {
-    return this.#identity
+    return this.#link.identity
   }
 
-  /** What announces an event: within a Cluster a message stays on the node that owns the flow. */
+  /** What scripts publish with: on a Cluster of version 7 messages stay on the server of the channel's slot. */
   get publishCommand(): 'PUBLISH' | 'SPUBLISH' {
-    return this.kind === 'cluster' ? 'SPUBLISH' : 'PUBLISH'
+    return this.#link.sharded ? 'SPUBLISH' : 'PUBLISH'
   }
 
-  /** Resolves when commands can be sent. Errors: `STORE_UNAVAILABLE` after so many ms. */
+  /** Resolves when calls would be sent. Errors: `STORE_UNAVAILABLE` after `withinMs`, with what stands in the way. */
   async ready(withinMs: number): Promise<void> {
-    const end = performance.now() + withinMs
-    while (!this.#usable) {
-      if (performance.now() > end) throw translate(this.#away())
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
-
-  /** One command. On a Cluster its first argument must be its key. */
-  async call(command: string, ...args: (string | number)[]): Promise<Reply> {
-    return this.#send(() => {
-      const method = Reflect.get(this.#connection, command.toLowerCase()) as Command
-      return method.apply(this.#connection, args)
+    if (this.usable) return
+    await new Promise<void>((resolve, reject) => {
+      const end = () => {
+        clearTimeout(timer)
+        this.#waiting.delete(wake)
+      }
+      const wake = () => {
+        end()
+        resolve()
+      }
+      const timer = setTimeout(() => {
+        end()
+        reject(this.#away())
+      }, withinMs)
+      this.#waiting.add(wake)
     })
   }
 
-  /** A script with its keys and arguments in the order of its names. */
-  run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<Reply> {
-    if (!this.#known.has(script.name)) {
-      this.#connection.defineCommand(script.name, { numberOfKeys: script.keys.length, lua: script.lua })
-      this.#known.add(script.name)
+  /** One command. Errors: also `INTERNAL` for one that a shared connection cannot take (blocking, MULTI, SELECT). */
+  async call(command: string, ...args: readonly (string | number)[]): Promise<Reply> {
+    const name = command.toLowerCase()
+    if (UNFIT.test(name) || (name.startsWith('xread') && args.some((arg) => /^block$/i.test(String(arg))))) {
+      throw misuse(`${command} does not fit a shared connection`)
     }
-    return this.#send(() => {
-      const method = Reflect.get(this.#connection, script.name) as Command
-      return method.call(this.#connection, ...keys, ...args)
-    })
+    return this.#send(name, args)
   }
 
-  /** Asks every master; one on a standalone server. */
-  async onEachMaster<T>(ask: (master: Redis) => Promise<T>): Promise<T[]> {
-    const masters =
-      this.#connection instanceof Cluster ? this.#connection.nodes('master') : [this.#connection]
-    if (masters.length === 0) throw translate(this.#away())
+  /** A script with its keys and arguments in the order of its names. All keys must share a slot. */
+  async run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<Reply> {
+    checkCall(script, keys, args)
+    const rest = [keys.length, ...keys, ...args]
     try {
-      return await Promise.all(masters.map(ask))
+      return await this.#send('evalsha', [script.sha, ...rest])
     } catch (error) {
-      throw translate(error)
+      if (faultOf(error)?.reply !== 'NOSCRIPT') throw error
     }
-  }
-
-  /** Asks the server who it is now. */
-  async identify(): Promise<Identity> {
-    const found = await this.onEachMaster(async (master) => {
-      const info = await master.info()
-      const [role, runId] = [/^role:(\w+)/m.exec(info)?.[1], /^run_id:(\w+)/m.exec(info)?.[1]]
-      if (role !== 'master') throw new RedisFault(`READONLY the server is a ${role}`, 'down', false)
-      return runId ?? ''
-    })
-    return found.sort().join('+')
-  }
-
-  /** Asks anew whether the server that answers may be used. */
-  reconsider(): void {
-    if (this.#connection.status === 'ready') void this.#admit()
-  }
-
-  /**
-   * Writes something and reads these keys, whether or not the server is admitted: what a probe sees of it. Memory
-   * that has run out, or a disk, shows in writes alone.
-   */
-  async probe(keys: readonly string[]): Promise<(string | null)[]> {
+    // A restart, a failover or SCRIPT FLUSH: everybody who finds it missing waits for one load.
+    await this.#load(script)
     try {
-      const written = keys
-        .slice(0, 1)
-        .map((first) => this.#connection.set(PROBE + first.slice(first.indexOf('{')), '1', 'PX', 60_000))
-      const [values] = await Promise.all([
-        Promise.all(keys.map((one) => this.#connection.get(one))),
-        ...written,
-      ])
-      return values
+      return await this.#send('evalsha', [script.sha, ...rest])
     } catch (error) {
-      throw translate(error)
+      if (faultOf(error)?.reply !== 'NOSCRIPT') throw error
     }
+    // Gone again, or a master that joined meanwhile: the whole text finds whichever server it is.
+    return this.#send('eval', [script.lua, ...rest])
   }
 
+  /** The one subscriber connection of a process; on a Cluster with sharded messages one a master. */
+  subscriber(listener: Listener): Subscriber {
+    const subscriber = new Subscriber(this.#link, this.settings, listener, (channel, message) =>
+      this.#send(this.publishCommand.toLowerCase(), [channel, message]),
+    )
+    this.#subscribers.add(subscriber)
+    return subscriber
+  }
+
+  /** Asks every master; there is one unless it is a Cluster. */
+  async onEachMaster<T>(ask: (master: Master) => Promise<T>): Promise<T[]> {
+    if (!this.usable) throw this.#away()
+    return Promise.all(this.#link.masters().map((node) => ask({ call: (...words) => callOn(node, words) })))
+  }
+
+  /** Makes the connections anew, so that `onConnect` is asked anew: what it wants has changed. */
+  reconnect(): void {
+    this.#link.reconnect()
+  }
+
+  /** Ends all connections at once; calls in flight fail. The process can exit afterwards. */
   close(): void {
+    if (this.#closed) return
     this.#closed = true
-    this.#turn(false)
-    this.#connection.disconnect()
+    for (const subscriber of this.#subscribers) subscriber.close()
+    this.#link.close()
   }
 
-  async #send(go: () => Promise<Reply>): Promise<Reply> {
-    if (!this.#usable) throw translate(this.#away())
+  async #send(name: string, args: readonly (string | number)[]): Promise<Reply> {
+    if (!this.usable) throw this.#away()
     try {
-      return await go()
+      return await this.#link.send(name, args)
     } catch (error) {
       throw translate(error)
     }
   }
 
-  #away(): RedisFault {
-    const why = this.#lastError instanceof Error ? `: ${judge(this.#lastError).message}` : ''
-    return new RedisFault(this.#closed ? 'the client is closed' : `not connected${why}`, 'down', false)
+  #load(script: Script): Promise<void> {
+    const known = this.#loading.get(script.sha)
+    if (known) return known
+    const load = this.onEachMaster((master) => master.call('script', 'LOAD', script.lua)).then(
+      () => undefined,
+    )
+    this.#loading.set(script.sha, load)
+    const over = () => void this.#loading.delete(script.sha)
+    load.then(over, over)
+    return load
   }
 
-  async #admit(): Promise<void> {
-    try {
-      const identity = await this.identify()
-      this.#identity = identity
-      if (this.#closed) return
-      const admitted = this.#options.admits?.(identity) ?? true
-      if (!admitted) this.#lastError = new Error('another server answers than the one that was used')
-      this.#turn(admitted)
-    } catch (error) {
-      this.#lastError = error
-      this.#turn(false)
-      // A replica or a server that cannot say who it is: ask anew, at the pace of a reconnect.
-      if (!this.#closed)
-        setTimeout(() => this.#connection.status === 'ready' && void this.#admit(), 200).unref()
-    }
+  #away() {
+    return this.#closed ? closed() : notSent('not connected', this.#link.problem)
   }
+}
 
-  #turn(usable: boolean): void {
-    if (this.#usable === usable) return
-    this.#usable = usable
-    this.#options.onUsable?.(usable)
+async function callOn(node: Redis, [command = '', ...args]: readonly (string | number)[]): Promise<Reply> {
+  try {
+    // What the driver gives for RESP2 without buffers.
+    return (await node.call(String(command).toLowerCase(), args)) as Reply
+  } catch (error) {
+    throw translate(error)
   }
 }

@@ -1,60 +1,101 @@
 import { SpillwayError } from '../errors.js'
 
-/**
- * What kind of failure it was. `down`: this Redis cannot serve (away, hung, loading, a replica, out of memory for
- * writes …), so another store may have to. `ours`: it refuses what we do (wrong type, no permission, a bug of a
- * script), and would do so for ever.
- */
-export type FaultKind = 'down' | 'ours'
-
-/** Why a command failed, and whether it may have been carried out. */
-export class RedisFault extends Error {
-  override readonly name = 'RedisFault'
-  readonly kind: FaultKind
-  /** `false`: the command surely did nothing. `true`: it may have, the answer is lost. */
-  readonly uncertain: boolean
-
-  constructor(message: string, kind: FaultKind, uncertain: boolean, cause?: unknown) {
-    super(message, { cause })
-    this.kind = kind
-    this.uncertain = uncertain
-  }
+/** Why Redis did not do what it was asked to. */
+export interface Fault {
+  /**
+   * `down`: this Redis cannot serve now, so another store may have to. `ours`: it refuses what we do or who we
+   * are, and would go on doing so: no reason to turn to another store.
+   */
+  readonly kind: 'down' | 'ours'
+  /** `none`: the command surely changed nothing. `unknown`: it may have been carried out, the answer is lost. */
+  readonly outcome: 'none' | 'unknown'
+  /** First word of the server's answer (`READONLY`, `WRONGTYPE`); undefined if it gave none. */
+  readonly reply: string | undefined
 }
 
-/** Answers with which a server says that it cannot do its work now. */
-const UNABLE =
-  /^-?(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|OOM|MISCONF|NOREPLICAS|TRYAGAIN|UNKILLABLE|BUSY)\b/
-/** Answers of a server that mean a mistake of ours or of its set-up. */
-const REFUSED = /^-?[A-Z][A-Z0-9]{2,}\b/
-/** Said by the client before anything was written. */
+/** Answers with which a server says that it cannot do its work now. It has not done the command. */
+const UNABLE = new Set([
+  'LOADING',
+  'READONLY',
+  'MASTERDOWN',
+  'CLUSTERDOWN',
+  'OOM',
+  'MISCONF',
+  'NOREPLICAS',
+  'BUSY',
+  'TRYAGAIN',
+  'MOVED',
+  'ASK',
+])
+
+/** What a script's failure carries from Redis 7 on, and before it: the commands before the failing one have run. */
+const IN_SCRIPT = /script: |user_script|Error running script/
+
+/** Said by the driver before anything was written to a socket. */
 const NEVER_SENT =
-  /isn't writeable|Connection in subscriber mode|ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ETIMEDOUT: connect/
+  /isn't writeable|^Cluster isn't ready|^connect |getaddrinfo|All sentinels are unreachable|same slots allocation group|Too many Cluster redirections|startup nodes|Failed to refresh slots/
 
-/** The one place that judges what ioredis throws. */
-export function judge(error: unknown): RedisFault {
-  if (error instanceof RedisFault) return error
-  const message = error instanceof Error ? error.message : String(error)
-  // A server's own refusal is final: the command was not carried out.
-  if (UNABLE.test(message)) return new RedisFault(message, 'down', false, error)
-  const fromServer = error instanceof Error && error.name === 'ReplyError'
-  if (fromServer || REFUSED.test(message)) {
-    // A script that failed half-way has written what came before.
-    return new RedisFault(message, 'ours', /script|Lua|user_script/i.test(message), error)
-  }
-  return new RedisFault(message, 'down', !NEVER_SENT.test(message), error)
+/** Answers under the general code ERR that are about the server's state, not about the command. */
+const FULL = /^ERR max number of clients/
+
+const faults = new WeakMap<SpillwayError, Fault>()
+
+/** What Redis had against it; undefined for an error that does not come from Redis. */
+export function faultOf(error: unknown): Fault | undefined {
+  return error instanceof SpillwayError ? faults.get(error) : undefined
 }
 
-/** As callers see it: `STORE_UNAVAILABLE` (temporary) or `INTERNAL`, with the fault as its cause. */
+/**
+ * The one place that says what an error of Redis or of its driver means to a caller: `STORE_UNAVAILABLE`
+ * (temporary) or `INTERNAL`, with its `faultOf`.
+ */
 export function translate(error: unknown): SpillwayError {
   if (error instanceof SpillwayError) return error
-  const fault = judge(error)
-  return fault.kind === 'down'
-    ? new SpillwayError('STORE_UNAVAILABLE', `Redis: ${fault.message}`, { cause: fault, retryAfterMs: 1000 })
-    : new SpillwayError('INTERNAL', `Redis refused a command: ${fault.message}`, { cause: fault })
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof Error && error.name === 'ReplyError') return refused(message, error)
+  // Whatever else the driver says, the command had been written or may have been.
+  return failure({ kind: 'down', outcome: NEVER_SENT.test(message) ? 'none' : 'unknown' }, message, error)
 }
 
-/** The fault behind an error of ours; undefined if it does not come from Redis. */
-export function faultOf(error: unknown): RedisFault | undefined {
-  if (error instanceof RedisFault) return error
-  return error instanceof Error && error.cause instanceof RedisFault ? error.cause : undefined
+/** Of a call that was not sent because no connection may be used; `cause` is what stands in the way. */
+export function notSent(message: string, cause?: unknown): SpillwayError {
+  const reason = cause === undefined ? undefined : translate(cause)
+  const kind = (reason && faultOf(reason)?.kind) ?? 'down'
+  const detail = reason ? `: ${reason.message}` : ''
+  return failure({ kind, outcome: 'none' }, `${message}${detail}`, cause)
+}
+
+/** Of a call that breaks a rule of this folder: nothing was sent. */
+export function misuse(message: string): SpillwayError {
+  return failure({ kind: 'ours', outcome: 'none' }, message, undefined)
+}
+
+/** Of a call on a client that this process has closed. */
+export function closed(): SpillwayError {
+  return new SpillwayError('CLOSED', 'This Spillway was closed')
+}
+
+function refused(message: string, cause: Error): SpillwayError {
+  const [reply] = message.split(' ', 1)
+  if ((reply !== undefined && UNABLE.has(reply)) || FULL.test(message)) {
+    return failure({ kind: 'down', outcome: 'none', reply }, message, cause)
+  }
+  const outcome = IN_SCRIPT.test(message) ? 'unknown' : 'none'
+  return failure({ kind: 'ours', outcome, reply }, message, cause)
+}
+
+function failure(
+  fault: Omit<Fault, 'reply'> & { reply?: string | undefined },
+  message: string,
+  cause: unknown,
+): SpillwayError {
+  const error =
+    fault.kind === 'down'
+      ? new SpillwayError('STORE_UNAVAILABLE', `Redis is not available: ${message}`, {
+          cause,
+          retryAfterMs: 1000,
+        })
+      : new SpillwayError('INTERNAL', `Redis refused a command: ${message}`, { cause })
+  faults.set(error, { reply: undefined, ...fault })
+  return error
 }

@@ -1,104 +1,116 @@
-import { type FlowRef, flowTag, segment } from '../tenant.js'
-
-/** What a key holds, how long, whose it is, and what does its work on PostgreSQL. */
-export interface KeyPattern {
-  readonly type: 'stream' | 'hash' | 'string' | 'zset' | 'set' | 'list' | 'channel'
-  /** In words. */
-  readonly life: string
-  readonly owner: string
-  readonly postgres: string
-  readonly says: string
-}
-
-/** Every key that is written, by what stands before its hash tag. */
-export const KEYS = {
-  'flow:events': {
-    type: 'stream',
-    life: 'SPILLWAY_RETENTION_EVENTS entries; SPILLWAY_RETENTION_AGE_MS of silence',
-    owner: 'events',
-    postgres: 'spillway.events',
-    says: 'A fast flow: its log. A durable flow: its hot tail, under the same ids.',
-  },
-  'flow:log': {
-    type: 'hash',
-    life: 'twice as long as the events',
-    owner: 'events',
-    postgres: 'spillway.flows',
-    says: 'How far the flow has counted, in which terms.',
-  },
-  'flow:keys': {
-    type: 'zset',
-    life: 'as the events',
-    owner: 'events',
-    postgres: 'spillway.events (key)',
-    says: 'Keys that callers gave to events of a fast flow, with the seq of each.',
-  },
-  'flow:updates': {
-    type: 'channel',
-    life: 'none',
-    owner: 'events',
-    postgres: 'NOTIFY spillway',
-    says: 'What was just stored, for live readers.',
-  },
-  'spillway:term': {
-    type: 'string',
-    life: 'for ever',
-    owner: 'term',
-    postgres: 'spillway.term',
-    says: 'The marker of the term that this Redis was opened for: its number, carrying or open, and the attempt.',
-  },
-  'spillway:probe': {
-    type: 'string',
-    life: '60 s',
-    owner: 'term',
-    postgres: '–',
-    says: 'Written to see whether writing works; as a channel, to see whether messages arrive.',
-  },
-} as const satisfies Record<string, KeyPattern>
+import { SpillwayError } from '../errors.js'
+import { flowTag, segment } from '../tenant.js'
+import { CELERY_KEYS, KEYS, type KeyRow } from './key-table.js'
+import { slotOf } from './slots.js'
 
 export type KeyName = keyof typeof KEYS
 
-/** The key of a flow. */
-export function key(name: KeyName, ref: FlowRef): string {
-  return `${name}:${flowTag(ref)}`
+type Segments<N extends KeyName> = (typeof KEYS)[N]['tag'][number] | (typeof KEYS)[N]['rest'][number]
+
+/** What a kind of key is made of: a text a segment. */
+export type KeyParts<N extends KeyName> = { readonly [S in Segments<N>]: string }
+
+/**
+ * Locks and limits share the tags of a fixed number of buckets, so that a script reaches, on a Cluster too, the
+ * term's marker that lies beside them: one marker a bucket, not one a lock.
+ */
+export const BUCKETS: readonly string[] = Array.from(
+  { length: 64 },
+  (_, i) => `b${String(i).padStart(2, '0')}`,
+)
+
+/** The only maker of keys. Two different names or parts never share a key. Errors: `INVALID_NAME`. */
+export function key<N extends KeyName>(name: N, parts: KeyParts<N>): string {
+  return write(name, parts)
 }
 
-/** Parts of a Cluster's slots, each with a marker of its own. */
-const PARTS = 16
+/** The marker that a script checks beside this key, which is one of a lock or a limit. */
+export function markerOf(text: string): string {
+  return key('term:marker', { bucket: /\{(b\d\d)\}/.exec(text)?.[1] ?? bucketOf(text) })
+}
 
-/** The markers of the term: one for a server; for a Cluster one in each sixteenth of its slots. */
-export function markerKeys(kind: 'standalone' | 'cluster'): string[] {
-  if (kind === 'standalone') return ['spillway:term:{term}']
-  const keys: string[] = []
-  for (let i = 0; keys.filter(Boolean).length < PARTS; i++) {
-    const part = Math.floor((slotOf(`p${i}`) * PARTS) / 16_384)
-    keys[part] ??= `spillway:term:{p${i}}`
+/**
+ * A glob for SCAN that matches every key of that kind of one tenant and none of another; undefined if the kind
+ * does not belong to tenants.
+ */
+export function tenantGlob(name: KeyName, tenant: string): string | undefined {
+  const { tag, rest }: KeyRow = KEYS[name]
+  const owner = encode(tenant)
+  if (tag[0] === 'tenant') return `${name}:{${owner}${tag.length > 1 ? ':' : '}'}*`
+  return rest[0] === 'tenant' ? `${name}:{b[0-9][0-9]}:${owner}:*` : undefined
+}
+
+/** What a key is; `parts` are empty for Celery's keys. */
+export interface KnownKey {
+  readonly name: string
+  readonly parts: Readonly<Record<string, string>>
+}
+
+/** Reads a key back; undefined for one that nothing here would write. */
+export function whatIs(text: string): KnownKey | undefined {
+  const [, name, inTag = '', behind = ''] = /^([a-z_:]+):\{([^{}]*)\}((?::[^{}]*)?)$/.exec(text) ?? []
+  if (name === undefined || !isName(name)) {
+    const foreign = CELERY_KEYS.find(({ form }) => form?.test(text))
+    return foreign && { name: foreign.pattern, parts: {} }
   }
-  return keys
-}
-
-/** The slot of a hash tag: CRC16 (XMODEM) of its bytes, as the Cluster specification has it. */
-function slotOf(tag: string): number {
-  let crc = 0
-  for (const byte of Buffer.from(tag)) {
-    crc ^= byte << 8
-    for (let bit = 0; bit < 8; bit++) crc = ((crc << 1) ^ (crc & 0x8000 ? 0x1021 : 0)) & 0xffff
-  }
-  return crc % 16_384
-}
-
-const FORM = /^(.+?):\{([^{}:]+):([^{}:]+)\}$/
-
-/** Whose key it is; undefined for a key that none of these patterns makes. */
-export function whatIs(text: string): (FlowRef & { readonly name: KeyName }) | undefined {
-  const [, name, tenant, flow] = FORM.exec(text) ?? []
-  if (name === undefined || tenant === undefined || flow === undefined || !Object.hasOwn(KEYS, name))
-    return undefined
+  const { tag, rest, last }: KeyRow = KEYS[name]
+  const values = [...(tag.length > 0 ? inTag.split(':') : []), ...behind.split(':').slice(1)]
+  if (last !== undefined) values.pop()
+  const segments = [...tag, ...rest]
+  if (values.length !== segments.length) return undefined
   try {
-    const ref = { tenant: decodeURIComponent(tenant), flow: decodeURIComponent(flow) }
-    if (segment(ref.tenant) !== tenant || segment(ref.flow) !== flow) return undefined
-    return { name: name as KeyName, ...ref }
-  } catch {
-    return undefined
+    const parts = Object.fromEntries(segments.map((part, i) => [part, decodeURIComponent(values[i] ?? '')]))
+    // Only one spelling is ours: the rest would be a second key for the same thing.
+    return write(name, parts) === text ? { name, parts } : undefined
+  } catch (error) {
+    if (error instanceof URIError || error instanceof SpillwayError) return undefined
+    throw error
   }
+}
+
+/** A kind's pattern as people read it: `flow:events:{tenant:flow}`. */
+export function patternOf(name: KeyName): string {
+  const { tag, rest, last }: KeyRow = KEYS[name]
+  const inTag = tag.length > 0 ? tag.join(':') : 'bucket'
+  return [`${name}:{${inTag}}`, ...rest.map((part) => `<${part}>`), ...(last ? [last] : [])].join(':')
+}
+
+function write(name: KeyName, parts: Readonly<Record<string, string>>): string {
+  const { tag, rest, last }: KeyRow = KEYS[name]
+  const end = last === undefined ? '' : `:${last}`
+  const { tenant, flow } = parts
+  // The usual kind, whose tag is remembered.
+  if (
+    tag.length === 2 &&
+    tag[1] === 'flow' &&
+    rest.length === 0 &&
+    tenant !== undefined &&
+    flow !== undefined
+  ) {
+    return `${name}:${wellFormed(() => flowTag({ tenant, flow }))}${end}`
+  }
+  const behind = rest.map((part) => `:${encode(parts[part] ?? '')}`).join('')
+  const inTag = tag.length > 0 ? tag.map((part) => encode(parts[part] ?? '')).join(':') : bucketOf(behind)
+  return `${name}:{${inTag}}${behind}${end}`
+}
+
+function bucketOf(text: string): string {
+  return BUCKETS[slotOf(text) % BUCKETS.length] ?? 'b00'
+}
+
+function encode(text: string): string {
+  return wellFormed(() => segment(text))
+}
+
+/** Half a surrogate pair has no UTF-8: two such texts would become one key. */
+function wellFormed(make: () => string): string {
+  try {
+    return make()
+  } catch (cause) {
+    throw new SpillwayError('INVALID_NAME', 'A key must be made of well-formed Unicode', { cause })
+  }
+}
+
+function isName(name: string): name is KeyName {
+  return Object.hasOwn(KEYS, name)
 }

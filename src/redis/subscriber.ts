@@ -1,148 +1,162 @@
 import { randomUUID } from 'node:crypto'
-import { Cluster, type Redis } from 'ioredis'
-import type { RedisClient } from './client.js'
-import { connect, type RedisSettings } from './connect.js'
+import { Ear } from './ear.js'
+import { key } from './keys.js'
+import type { Link } from './link.js'
+import type { RedisSettings } from './settings.js'
 
-/** What a subscription hears. Messages are hints: they may be lost, and `hearing(false)` says that they surely are. */
+/** What a subscriber tells. Messages are hints: they may be lost, and `hearing(false)` says that they surely are. */
 export interface Listener {
   heard(channel: string, message: string): void
-  /** From here on these channels are heard; what was said before was not. */
-  joined(channels: readonly string[]): void
+  /** `false`: messages may not arrive. `true`: all channels are heard, and some messages may have been missed before. */
   hearing(works: boolean): void
 }
 
-export interface SubscriberOptions extends RedisSettings {
-  /** ms between proofs that a message really arrives. */
-  readonly probeMs: number
-}
+type Publish = (channel: string, message: string) => Promise<unknown>
 
 /**
- * The one subscriber connection of a process. A subscription can die while its connection lives, so it proves
- * itself: it sends a message to itself, and starts anew when that does not arrive.
+ * The channels that a process hears. One connection does it; on a Cluster with sharded messages one a master, each
+ * for the channels whose slots it owns, moved when a slot moves.
  */
 export class Subscriber {
-  readonly #connection: Redis | Cluster
-  readonly #client: RedisClient
-  readonly #options: SubscriberOptions
+  readonly #link: Link
+  readonly #settings: RedisSettings
   readonly #listener: Listener
-  readonly #wanted = new Set<string>()
-  /** Subscribes of one turn of the event loop go out together. */
-  #fresh = new Set<string>()
-  #flushing = false
-  #own: string
-  #probe: NodeJS.Timeout | undefined
-  #awaited: string | undefined
-  #works = false
+  readonly #publish: Publish
+  readonly #ears = new Map<string, Ear>()
+  /** Each wanted channel, and the place that hears it; undefined while it waits for one. */
+  readonly #channels = new Map<string, string | undefined>()
+  /** Whoever asks for a channel that is just being entered waits for the same answer. */
+  readonly #entering = new Map<string, Promise<boolean>>()
+  #fresh = new Map<string, (entered: boolean) => void>()
+  #flush: NodeJS.Immediate | undefined
+  #hearing = false
   #closed = false
+  readonly #stopWatching: () => void
 
-  constructor(client: RedisClient, options: SubscriberOptions, listener: Listener) {
-    this.#client = client
-    this.#options = options
+  constructor(link: Link, settings: RedisSettings, listener: Listener, publish: Publish) {
+    this.#link = link
+    this.#settings = settings
     this.#listener = listener
-    this.#own = `spillway:probe:{${randomUUID()}}`
-    this.#connection = connect(options, 'subscriber')
-    const heard = (channel: string, message: string) => this.#heard(channel, message)
-    this.#connection.on('message', heard)
-    this.#connection.on('smessage', heard)
-    // Nothing is lost with an error here: what follows is a close, and that is told.
-    this.#connection.on('error', () => undefined)
-    this.#connection.on('ready', () => void this.#begin())
-    this.#connection.on('close', () => this.#turn(false))
-    this.#connection.connect().catch(() => undefined)
+    this.#publish = publish
+    this.#stopWatching = link.onMoved(() => this.#settle())
+    this.#settle()
   }
 
-  subscribe(channel: string): void {
-    if (this.#wanted.has(channel)) return
-    this.#wanted.add(channel)
-    this.#fresh.add(channel)
-    this.#schedule()
+  get hearing(): boolean {
+    return this.#hearing
+  }
+
+  /** Goes out with all others of this turn. Resolves true once it is heard; false: `hearing(true)` will tell. */
+  subscribe(channel: string): Promise<boolean> {
+    if (this.#closed) return Promise.resolve(false)
+    const entering = this.#entering.get(channel)
+    if (entering) return entering
+    if (this.#channels.has(channel)) return Promise.resolve(this.#hearing)
+    this.#channels.set(channel, undefined)
+    const entered = new Promise<boolean>((resolve) => {
+      this.#fresh.set(channel, resolve)
+      this.#flush ??= setImmediate(() => this.#enter())
+    })
+    this.#entering.set(channel, entered)
+    void entered.then(() => this.#entering.delete(channel))
+    return entered
   }
 
   unsubscribe(channel: string): void {
-    if (!this.#wanted.delete(channel)) return
+    const place = this.#channels.get(channel)
+    this.#channels.delete(channel)
+    this.#fresh.get(channel)?.(false)
     this.#fresh.delete(channel)
-    if (this.#connection.status !== 'ready') return
-    const gone = this.#sharded
-      ? this.#connection.sunsubscribe(channel)
-      : this.#connection.unsubscribe(channel)
-    gone.catch(() => this.#restart())
+    if (place !== undefined) this.#ears.get(place)?.remove([channel])
   }
 
   close(): void {
+    if (this.#closed) return
     this.#closed = true
-    clearTimeout(this.#probe)
-    this.#connection.disconnect()
+    this.#stopWatching()
+    clearImmediate(this.#flush)
+    for (const entered of this.#fresh.values()) entered(false)
+    for (const ear of this.#ears.values()) ear.close()
   }
 
-  get #sharded(): boolean {
-    return this.#connection instanceof Cluster
-  }
-
-  #schedule(): void {
-    if (this.#flushing || this.#connection.status !== 'ready') return
-    this.#flushing = true
-    setImmediate(() => {
-      this.#flushing = false
-      const channels = [...this.#fresh]
-      this.#fresh.clear()
-      this.#enter(channels).catch(() => this.#restart())
-    })
-  }
-
-  async #enter(channels: readonly string[]): Promise<void> {
-    if (channels.length === 0) return
-    if (this.#sharded) await Promise.all(channels.map((channel) => this.#connection.ssubscribe(channel)))
-    else
-      for (let i = 0; i < channels.length; i += 500)
-        await this.#connection.subscribe(...channels.slice(i, i + 500))
-    this.#listener.joined(channels)
-  }
-
-  async #begin(): Promise<void> {
-    this.#fresh.clear()
-    try {
-      await this.#enter([this.#own, ...this.#wanted])
-      this.#prove()
-    } catch {
-      this.#restart()
+  #enter(): void {
+    this.#flush = undefined
+    const fresh = this.#fresh
+    this.#fresh = new Map()
+    for (const [place, channels] of this.#byPlace([...fresh.keys()])) {
+      const told = (entered: boolean) => {
+        for (const channel of channels) fresh.get(channel)?.(entered)
+      }
+      if (place === undefined) told(false)
+      else void this.#earAt(place).add(channels).then(told)
     }
   }
 
-  #heard(channel: string, message: string): void {
-    if (channel !== this.#own) return this.#listener.heard(channel, message)
-    if (message !== this.#awaited) return
-    this.#awaited = undefined
-    this.#turn(true)
-    clearTimeout(this.#probe)
-    this.#probe = setTimeout(() => this.#prove(), this.#options.probeMs)
-    this.#probe.unref()
-  }
-
-  #prove(): void {
+  /** Puts every channel where it is heard now, and lets go of places that nobody owns any more. */
+  #settle(): void {
     if (this.#closed) return
-    clearTimeout(this.#probe)
-    this.#awaited = randomUUID()
-    this.#client.call(this.#client.publishCommand, this.#own, this.#awaited).catch(() => undefined)
-    this.#probe = setTimeout(() => this.#silent(), this.#options.commandTimeoutMs * 2)
-    this.#probe.unref()
+    const moved = new Map<string, string[]>()
+    for (const [channel, before] of this.#channels) {
+      const place = this.#link.placeOf(channel)
+      if (place === before || place === undefined || this.#fresh.has(channel)) continue
+      if (before !== undefined) this.#ears.get(before)?.remove([channel])
+      this.#channels.set(channel, place)
+      moved.set(place, [...(moved.get(place) ?? []), channel])
+    }
+    for (const [place, channels] of moved) void this.#earAt(place).add(channels)
+    const own = this.#link.placeOf('')
+    if (own !== undefined) this.#earAt(own)
+    const used = new Set([...this.#channels.values(), own])
+    for (const [place, ear] of this.#ears) {
+      if (used.has(place) || own === undefined) continue
+      ear.close()
+      this.#ears.delete(place)
+    }
+    this.#tell()
   }
 
-  /** The proof did not arrive: either Redis does not answer at all, or only the subscription is dead. */
-  #silent(): void {
-    this.#turn(false)
-    if (this.#client.usable) this.#restart()
-    else this.#prove()
+  #byPlace(channels: readonly string[]): Map<string | undefined, string[]> {
+    const groups = new Map<string | undefined, string[]>()
+    for (const channel of channels) {
+      if (!this.#channels.has(channel)) continue
+      const place = this.#link.placeOf(channel)
+      this.#channels.set(channel, place)
+      groups.set(place, [...(groups.get(place) ?? []), channel])
+    }
+    return groups
   }
 
-  #restart(): void {
-    this.#turn(false)
-    clearTimeout(this.#probe)
-    if (!this.#closed) this.#connection.disconnect(true)
+  #earAt(place: string): Ear {
+    const known = this.#ears.get(place)
+    if (known) return known
+    const { probeMs, commandTimeoutMs } = this.#settings
+    const ear = new Ear(this.#link.ear(place), {
+      sharded: this.#link.sharded,
+      probeMs,
+      patienceMs: commandTimeoutMs * 2,
+      probe: this.#probeAt(place),
+      publish: this.#publish,
+      heard: (channel, message) => this.#listener.heard(channel, message),
+      hearing: () => this.#tell(),
+    })
+    this.#ears.set(place, ear)
+    return ear
   }
 
-  #turn(works: boolean): void {
-    if (this.#works === works || this.#closed) return
-    this.#works = works
+  /** A channel of our own whose slot is owned by that place. */
+  #probeAt(place: string): string {
+    for (;;) {
+      const channel = key('spillway:probe', { token: randomUUID() })
+      if (this.#link.placeOf(channel) === place) return channel
+    }
+  }
+
+  #tell(): void {
+    if (this.#closed) return
+    const placed = [...this.#channels.values()].every((place) => place !== undefined)
+    const works = placed && this.#ears.size > 0 && [...this.#ears.values()].every((ear) => ear.works)
+    if (works === this.#hearing) return
+    this.#hearing = works
     this.#listener.hearing(works)
   }
 }

@@ -108,7 +108,8 @@ export class Controller implements Term {
   /** Whether a Redis that says it is this one may be used. */
   admits(identity: string): boolean {
     const row = this.#beat?.row
-    return row?.store !== 'redis' || row.phase === 'closing' || row.identity === identity
+    if (!row) return false
+    return row.store !== 'redis' || row.phase === 'closing' || row.identity === identity
   }
 
   async operate<T>(run: (reign: Reign) => Promise<T>, { goOn = false }: OperateOptions = {}): Promise<T> {

@@ -68,7 +68,7 @@ function whileClosing(s: Situation): Step {
   if (!s.stopped && !s.busy) return { do: 'stop' }
   if (s.switcher === 'gone') return { do: 'take over' }
   if (s.switcher === 'live') return NOTHING
-  if (!s.stopped) return NOTHING
+  // An operation of its own that hangs does not hold up the others: its answer will not count.
   if (!s.allStopped && !s.waited) return NOTHING
   if (s.want === 'redis') {
     if (s.carried === 'failed' || s.majorityDown) return { do: 'turn back' }

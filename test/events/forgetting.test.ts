@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { EventLog } from '../../src/events/log.js'
+import type { RetainedLog } from '../../src/events/log.js'
 import { PostgresLog } from '../../src/events/postgres.js'
 import { Spillway } from '../../src/index.js'
 import { PostgresStates } from '../../src/state/postgres.js'
@@ -11,7 +11,7 @@ const NOW = { maxEvents: 10_000, maxAgeMs: 0, flowAgeMs: 0 }
 describe('flows without events', () => {
   let database: FreshDatabase
   let spillway: Spillway
-  let log: EventLog
+  let log: RetainedLog
 
   beforeAll(async () => {
     database = await freshDatabase()

@@ -18,7 +18,7 @@ export interface LogStore {
 export function logConformance(name: string, open: () => Promise<LogStore>): void {
   describe(`the event log on ${name}`, () => {
     let store: LogStore
-    let log: EventLog
+    let log: RetainedLog
     beforeAll(async () => {
       store = await open()
       await migrate(store.database)

@@ -2,8 +2,9 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { StoredEvent } from '../../src/events/log.js'
 import { type Base, RedisLog } from '../../src/events/redis.js'
-import { RedisClient } from '../../src/redis/client.js'
+import type { RedisClient } from '../../src/redis/client.js'
 import { key } from '../../src/redis/keys.js'
+import { openClient } from '../redis/open.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { draft, eventOf, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
 
@@ -15,7 +16,7 @@ describe('fast flows on Redis', () => {
   let log: RedisLog
   beforeAll(async () => {
     server = await startRedis()
-    redis = RedisClient.open({ url: server.url, caFile: '', commandTimeoutMs: 2000, connectTimeoutMs: 1000 })
+    redis = openClient(server.url)
     await redis.ready(5000)
     log = new RedisLog({
       redis,

@@ -26,7 +26,7 @@ describe('the term, over a real PostgreSQL and a real Redis', () => {
 
   it('begins on PostgreSQL, goes to a Redis that is well, and away from one that is killed', async () => {
     const onRedis = await reigns(fleet, 'redis')
-    expect(await server.ask('GET', 'spillway:term:{term}')).toContain(`${onRedis}:open:`)
+    expect(await server.ask('GET', 'term:marker:{b07}')).toContain(`${onRedis}:open:`)
     await server.kill()
     const away = await reigns(fleet, 'postgres', onRedis)
     expect(away).toBe(onRedis + 1)

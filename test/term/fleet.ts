@@ -1,7 +1,7 @@
 import type { Database } from '../../src/postgres/client.js'
 import { migrate } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
-import { RedisClient } from '../../src/redis/client.js'
+import { parseAddress } from '../../src/redis/address.js'
 import { Controller, type TermStep } from '../../src/term/controller.js'
 import { PostgresTerm } from '../../src/term/postgres.js'
 import { RedisMarkers } from '../../src/term/redis.js'
@@ -23,7 +23,7 @@ export const QUICK: Timing = {
 /** One instance's term, with connections of its own. */
 export interface Instance {
   readonly controller: Controller
-  readonly redis: RedisClient
+  readonly redis: RedisMarkers
   readonly steps: TermStep[]
   close(): Promise<void>
 }
@@ -43,31 +43,26 @@ export async function startInstance(
   await migrate(database)
   await database.query('UPDATE spillway.term SET healthy_ms = 500 WHERE number = 1')
   const steps: TermStep[] = []
-  let controller: Controller | undefined
-  const redis = RedisClient.open({
-    url: redisUrl,
-    caFile: '',
+  const redis = new RedisMarkers({
+    address: parseAddress(redisUrl),
     commandTimeoutMs: 100,
     connectTimeoutMs: 200,
-    admits: (identity) => controller?.admits(identity) ?? false,
-    onUsable: () => controller?.nudge(),
+    reconnectMs: 100,
+    probeMs: 100,
+    ca: undefined,
+    name: `spillway:${name}`,
   })
-  controller = new Controller({
-    name,
-    table: new PostgresTerm(database),
-    redis: new RedisMarkers(redis),
-    timing,
-    onStep: (step) => steps.push(step),
-  })
+  const table = new PostgresTerm(database)
+  const controller = new Controller({ name, table, redis, timing, onStep: (step) => steps.push(step) })
+  redis.listenTo(controller)
   await controller.start()
-  redis.reconsider()
   return {
     controller,
     redis,
     steps,
     close: async () => {
       await controller.close()
-      redis.close()
+      redis.client.close()
       await database.close()
     },
   }

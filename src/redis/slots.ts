@@ -1,0 +1,19 @@
+/** Slots of a Redis Cluster. */
+const SLOTS = 16384
+
+/** CRC-16/XMODEM, bit by bit, once for each byte. Source: the Redis Cluster specification, appendix A. */
+const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte << 8
+  for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? (crc << 1) ^ 0x1021 : crc << 1
+  return crc & 0xffff
+})
+
+/** The slot of a key on a Cluster: of its hash tag, if it has one that is not empty. */
+export function slotOf(key: string): number {
+  const open = key.indexOf('{')
+  const close = open < 0 ? -1 : key.indexOf('}', open + 1)
+  const hashed = close > open + 1 ? key.slice(open + 1, close) : key
+  let crc = 0
+  for (const byte of Buffer.from(hashed)) crc = ((crc << 8) ^ (TABLE[(crc >> 8) ^ byte] ?? 0)) & 0xffff
+  return crc % SLOTS
+}

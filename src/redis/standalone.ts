@@ -1,0 +1,98 @@
+import type { Redis } from 'ioredis'
+import { backoff, connectionTo } from './connection.js'
+import type { ServerInfo } from './connector.js'
+import type { Identity, Link, LinkEvents, Reply } from './link.js'
+import type { RedisSettings } from './settings.js'
+
+const HERE = 'here'
+
+/** One server, or whichever the sentinels name. */
+export class StandaloneLink implements Link {
+  readonly kind = 'standalone'
+  readonly sharded = false
+  identity: Identity | undefined
+  problem: unknown
+  readonly #settings: RedisSettings
+  readonly #events: LinkEvents
+  readonly #connection: Redis
+  #again: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(settings: RedisSettings, events: LinkEvents) {
+    this.#settings = settings
+    this.#events = events
+    this.#connection = connectionTo(settings, 'commands', (server) => this.#admits(server))
+    this.#connection
+      .on('error', (error) => {
+        this.problem = error
+      })
+      .on('ready', () => {
+        this.problem = undefined
+        events.onUsable(true)
+      })
+      .on('close', () => events.onUsable(false))
+      .on('end', () => this.#beginAgain())
+    this.#begin()
+  }
+
+  get usable(): boolean {
+    return this.#connection.status === 'ready'
+  }
+
+  async send(command: string, args: readonly (string | number)[]): Promise<Reply> {
+    // What the driver gives for RESP2 without buffers.
+    return (await this.#connection.call(command, [...args])) as Reply
+  }
+
+  masters(): readonly Redis[] {
+    return [this.#connection]
+  }
+
+  placeOf(): string {
+    return HERE
+  }
+
+  ear(): Redis {
+    return connectionTo(this.#settings, 'subscriber', ({ role }) => role === 'master')
+  }
+
+  onMoved(): () => void {
+    return () => undefined
+  }
+
+  reconnect(): void {
+    if (!this.#closed && this.usable) this.#connection.disconnect(true)
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#again)
+    this.#connection.disconnect()
+  }
+
+  #admits({ runId, role }: ServerInfo): boolean {
+    if (runId === '') {
+      this.problem = new Error('the server does not say who it is: the user needs the right to INFO')
+      return false
+    }
+    if (role !== 'master') {
+      this.problem = new Error(`the server is a ${role}, not a master`)
+      return false
+    }
+    this.identity = runId
+    if (this.#events.onConnect(runId) === 'use') return true
+    this.problem = new Error('another server answers than the one that is in use')
+    return false
+  }
+
+  #begin(): void {
+    this.#connection.connect().catch((error: unknown) => {
+      this.problem ??= error
+    })
+  }
+
+  /** The driver gives up when it is told of a failover while it looks for the master. */
+  #beginAgain(): void {
+    if (!this.#closed) this.#again = setTimeout(() => this.#begin(), backoff(this.#settings, 2))
+  }
+}
