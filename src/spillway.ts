@@ -1,20 +1,19 @@
-import { type Config, defaultInstanceId, readConfig } from './config.js'
-import { Appender } from './events/appender.js'
+import { type Config, readConfig } from './config.js'
+import { Backbone } from './events/backbone.js'
 import { Flow, type FlowOptions, type FlowParts } from './events/flow.js'
-import { Hints } from './events/hints.js'
-import { Live } from './events/live.js'
-import { PostgresLog } from './events/postgres.js'
+import type { Live } from './events/live.js'
 import { checkDurability } from './events/publishing.js'
 import { Upkeep } from './events/upkeep.js'
 import type { Database } from './postgres/client.js'
-import { migrate } from './postgres/migrate.js'
-import { openDatabase } from './postgres/open.js'
 import { PostgresStates } from './state/postgres.js'
 import type { FlowQuery, FlowSummary } from './state/states.js'
-import { checkName, flowTag } from './tenant.js'
+import { openStores, type Stores } from './stores.js'
+import { checkName } from './tenant.js'
+import type { TermStatus } from './term/controller.js'
+import type { StoreName } from './term/term.js'
 
 export interface SpillwayOptions {
-  /** Redis as a URL. Not used by this version: everything runs on PostgreSQL. */
+  /** Redis as a URL, beside PostgreSQL or the embedded store; nothing: without Redis. */
   readonly redis?: string | undefined
   /** PostgreSQL as a URL; `embedded` or nothing: PGlite in this process. */
   readonly postgres?: string | undefined
@@ -26,65 +25,69 @@ export interface SpillwayOptions {
   readonly onProgress?: ((step: string) => void) | undefined
 }
 
-/** Batches of events that PostgreSQL takes at once from one process (bench/publish). */
-const PARALLEL_APPENDS = 2
+/** Which stores there are: both, or one of PostgreSQL's kinds alone. */
+export type Mode = 'full' | 'postgres' | 'embedded'
 
 /** The running whole, in this process: opened once, closed at the end. */
 export class Spillway {
   readonly config: Config
   /** Where everything is kept. */
-  readonly mode: 'postgres' | 'embedded'
+  readonly mode: Mode
   readonly instanceId: string
   /** The database, for the parts that are built on this. */
   readonly database: Database
   readonly live: Live
   readonly #parts: FlowParts
-  readonly #hints: Hints
+  readonly #backbone: Backbone
   readonly #upkeep: Upkeep
+  readonly #stores: Stores
   #closing: Promise<void> | undefined
 
-  private constructor(config: Config, database: Database) {
-    const log = new PostgresLog(database)
+  private constructor(config: Config, stores: Stores) {
+    const { database, redis } = stores
     this.config = config
     this.database = database
-    this.mode = database.kind
-    this.instanceId = config.instanceId || defaultInstanceId()
-    this.live = new Live(log, { backstopMs: config.backstopMs })
-    this.#hints = new Hints(database, this.live)
+    this.#stores = stores
+    this.mode = redis ? 'full' : database.kind
+    this.instanceId = stores.instanceId
     const states = new PostgresStates(database)
-    this.#upkeep = new Upkeep(log, states, {
+    this.#backbone = new Backbone({
+      config,
+      database,
+      term: stores.term,
+      redis: redis?.client,
+      onStored: (ref, outcome) => this.#upkeep.stored(ref, outcome),
+    })
+    this.#upkeep = new Upkeep(this.#backbone.retained, states, {
       maxEvents: config.retentionEvents,
       maxAgeMs: config.retentionAgeMs,
       flowAgeMs: config.retentionFlowMs,
     })
-    const appender = new Appender(log, {
-      parallel: Math.min(PARALLEL_APPENDS, database.parallel),
-      onStored: (drafts, outcomes) => this.#stored(drafts, outcomes),
-    })
-    this.#parts = { log, appender, live: this.live, states, limits: config }
+    const { log, intake, live } = this.#backbone
+    this.live = live
+    this.#parts = { log, appender: intake, live, states, limits: config }
   }
 
   /**
-   * Opens the store, brings its schema up to date and starts live delivery.
+   * Opens the stores, brings the schema up to date and starts live delivery.
    * Errors: `CONFIG_INVALID`, `STORE_UNAVAILABLE`, `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`.
    */
   static async open(options: SpillwayOptions = {}): Promise<Spillway> {
-    const { postgres, dataDir, onProgress } = options
+    const { redis, postgres, dataDir, onProgress } = options
     const config: Config = {
       ...readConfig({}),
       ...defined(options.config ?? {}),
-      ...defined({ databaseUrl: postgres, dataDir }),
+      ...defined({ redisUrl: redis, databaseUrl: postgres, dataDir }),
     }
-    const database = await openDatabase(config, onProgress)
+    const stores = await openStores(config, onProgress)
     try {
-      const applied = await migrate(database)
-      if (applied.length > 0) onProgress?.(`applied ${applied.length} migrations`)
-      const spillway = new Spillway(config, database)
-      await spillway.#hints.start()
+      const spillway = new Spillway(config, stores)
+      await spillway.#backbone.start()
+      await stores.begin()
       spillway.#upkeep.start()
       return spillway
     } catch (error) {
-      await database.close()
+      await stores.close()
       throw error
     }
   }
@@ -94,36 +97,25 @@ export class Spillway {
     return new Tenant(checkName('tenant', name), this.#parts)
   }
 
-  /** Finishes what is under way, then closes the store. */
+  /** Which store reigns, as this instance sees it, and the whole fleet with it. */
+  get term(): TermStatus {
+    return this.#stores.status()
+  }
+
+  /** Asks for another store to reign. Errors: `INVALID_ARGUMENT` in a mode that has one store only. */
+  turn(store: StoreName, reason: 'operator' | 'drill' = 'operator'): void {
+    this.#stores.turn(store, reason)
+  }
+
+  /** Finishes what is under way, then closes the stores. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#parts.appender.settled()
       await this.#upkeep.close()
-      this.live.close()
-      await this.#hints.close()
-      await this.database.close()
+      await this.#backbone.close()
+      await this.#stores.close()
     })()
     return this.#closing
-  }
-
-  #stored: NonNullable<ConstructorParameters<typeof Appender>[1]['onStored']> = (drafts, outcomes) => {
-    // Runs of one flow: a batch holds the events of a flow next to each other.
-    for (let from = 0; from < drafts.length; ) {
-      const ref = drafts[from] as (typeof drafts)[number]
-      let to = from
-      const events = []
-      for (; drafts[to]?.flow === ref.flow && drafts[to]?.tenant === ref.tenant; to++) {
-        const outcome = outcomes[to]
-        if (!outcome || !('event' in outcome) || outcome.repeated) continue
-        events.push(outcome.event)
-        this.#upkeep.stored(ref, outcome)
-      }
-      if (events.length > 0) {
-        this.live.committed(ref, events)
-        this.#hints.touched(flowTag(ref))
-      }
-      from = to
-    }
   }
 }
 

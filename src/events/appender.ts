@@ -20,6 +20,9 @@ export interface AppenderOptions {
   readonly onStored?: (drafts: readonly Draft[], outcomes: readonly Outcome[]) => void
 }
 
+/** Errors after which the same batch is sent again. */
+const AWAY = new Set(['STORE_UNAVAILABLE', 'TERM_UNKNOWN'])
+
 /** Flows below which a batch is not split further. */
 const MIN_SHARE = 32
 
@@ -76,7 +79,7 @@ export class Appender {
     const bytes = drafts.reduce((sum, draft) => sum + draft.payload.length + 200, 0)
     const { queueBytes, deadlineMs, now } = this.#options
     if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > queueBytes) {
-      const message = `${queueBytes} bytes of events already wait for PostgreSQL on this instance`
+      const message = `${queueBytes} bytes of events already wait for their store on this instance`
       return Promise.reject(new SpillwayError('OVERLOADED', message, { retryAfterMs: 1000 }))
     }
     this.#waitingBytes += bytes
@@ -185,7 +188,7 @@ export class Appender {
       error instanceof SpillwayError ? error : new SpillwayError('INTERNAL', String(error), { cause: error })
     const lanes = [...batch]
     const noop = () => undefined
-    if (code !== 'STORE_UNAVAILABLE' && lanes.length > 1) {
+    if (code !== 'STORE_UNAVAILABLE' && code !== 'OUTCOME_UNKNOWN' && lanes.length > 1) {
       const middle = lanes.length >> 1
       await Promise.all([
         this.#store(new Map(lanes.slice(0, middle)), noop),
@@ -217,11 +220,11 @@ export class Appender {
       try {
         return await this.#log.append(drafts, { token, repeat: attempt > 0 })
       } catch (error) {
-        if (attempt === 0 && !(error instanceof SpillwayError && error.code === 'STORE_UNAVAILABLE'))
-          throw error
+        const code = error instanceof SpillwayError ? error.code : 'INTERNAL'
+        if (code === 'OUTCOME_UNKNOWN' || (attempt === 0 && !AWAY.has(code))) throw error
         const pause = Math.min(500, 20 * 2 ** attempt)
         if (this.#options.now() + pause > deadline) {
-          const message = 'PostgreSQL did not confirm the events in time: they may be stored or not'
+          const message = 'The store did not confirm the events in time: they may be stored or not'
           throw new SpillwayError('STORE_UNAVAILABLE', message, { cause: error, retryAfterMs: 1000 })
         }
         await delay(pause)

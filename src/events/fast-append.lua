@@ -71,6 +71,6 @@ if now - (tonumber(state[5]) or 0) > tonumber(ttl) / 16 then
   redis.call('HSET', log, 'renewed', at)
 end
 if say ~= '' then
-  redis.call(say, channel, text(reign) .. ' ' .. text(head - #said + 1) .. ' ' .. at .. '\n' .. table.concat(said, '\n'))
+  redis.call(say, channel, text(reign) .. ' ' .. text(head - #said + 1) .. ' ' .. at .. ' ' .. #said .. '\n' .. table.concat(said, '\n'))
 end
 return answer

@@ -1,7 +1,7 @@
 import type { FlowRef } from '../tenant.js'
 import { type Cursor, resume } from './cursor.js'
 import { Delivery, eventItem, type Item, itemsAfter } from './delivery.js'
-import type { EventLog, Page, Position, Recent, StoredEvent } from './log.js'
+import type { LogReader, Page, Position, Recent, StoredEvent } from './log.js'
 
 /** Deliveries kept for readers that are a little behind: events and payload bytes. */
 const RECENT_EVENTS = 512
@@ -10,7 +10,7 @@ const RECENT_BYTES = 1024 * 1024
 const DELIVERY_BYTES = 1024 * 1024
 
 export interface FeedOptions {
-  readonly log: EventLog
+  readonly log: LogReader
   readonly recent?: Recent | undefined
   /** The feed may have missed something. */
   readonly onStale: (feed: Feed) => void

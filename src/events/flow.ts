@@ -1,19 +1,19 @@
 import { aborted, SpillwayError } from '../errors.js'
 import type { FlowMeta, FlowState, FlowStates } from '../state/states.js'
 import type { FlowRef } from '../tenant.js'
-import type { Appender } from './appender.js'
 import { type Gap, requireCursor, resume } from './cursor.js'
 import { type Item, itemEvent } from './delivery.js'
 import { type FlowEvent, type PublishedEvent, toFlowEvent } from './event.js'
+import type { Intake } from './lanes.js'
 import type { Live } from './live.js'
-import type { Durability, EventLog, Outcome, Page } from './log.js'
+import type { Durability, LogReader, Outcome, Page } from './log.js'
 import { type NewEvent, type PublishLimits, toDrafts } from './publishing.js'
 import { EventStream } from './stream.js'
 
 /** What a flow is made of; one set for all flows of a process. */
 export interface FlowParts {
-  readonly log: EventLog
-  readonly appender: Appender
+  readonly log: LogReader
+  readonly appender: Intake
   readonly live: Live
   readonly states: FlowStates
   readonly limits: PublishLimits

@@ -1,7 +1,7 @@
 import type { FlowRef } from '../tenant.js'
 import { flowTag } from '../tenant.js'
 import { Feed } from './feed.js'
-import type { EventLog, Recent, StoredEvent } from './log.js'
+import type { LogReader, Recent, StoredEvent } from './log.js'
 
 /** Events fetched of one flow at a look. */
 const FETCH_LIMIT = 500
@@ -20,7 +20,7 @@ export interface LiveOptions {
  * local commit, a notice, the backstop); what it delivers comes contiguous from commits or from the log.
  */
 export class Live {
-  readonly log: EventLog
+  readonly log: LogReader
   readonly #options: LiveOptions
   readonly #feeds = new Map<string, Feed>()
   readonly #stale = new Set<Feed>()
@@ -31,7 +31,7 @@ export class Live {
   #failures = 0
   #closed = false
 
-  constructor(log: EventLog, options: LiveOptions) {
+  constructor(log: LogReader, options: LiveOptions) {
     this.log = log
     this.#options = options
   }
@@ -138,17 +138,26 @@ export class Live {
     try {
       const looks = feeds.map((feed) => ({ ...feed.ref, after: feed.seq ?? Number.MAX_SAFE_INTEGER }))
       const found = await this.log.readSince(looks, FETCH_LIMIT)
-      this.#failures = 0
-      found.forEach(({ position, events }, i) => {
-        feeds[i]?.found(position, events, looks[i]?.after ?? 0)
+      const away: Feed[] = []
+      found.forEach((page, i) => {
+        const feed = feeds[i] as Feed
+        if (page) feed.found(page.position, page.events, looks[i]?.after ?? 0)
+        else away.push(feed)
       })
-      this.#lookAgain(0)
+      await this.#wait(away)
+      this.#failures = away.length === 0 ? 0 : this.#failures + 1
+      this.#lookAgain(away.length === 0 ? 0 : pauseAfter(this.#failures))
     } catch {
-      // The store is away: readers keep what they have, and the feeds look again until it answers.
-      for (const feed of feeds) if (!feed.closed) this.#stale.add(feed)
-      await Promise.all(feeds.map((feed) => this.#lookAside(feed)))
-      this.#lookAgain(Math.min(1000, 50 * 2 ** this.#failures++))
+      await this.#wait(feeds)
+      this.#failures += 1
+      this.#lookAgain(pauseAfter(this.#failures))
     }
+  }
+
+  /** Their store is away: readers keep what they have, and the feeds look again until it answers. */
+  async #wait(feeds: readonly Feed[]): Promise<void> {
+    for (const feed of feeds) if (!feed.closed) this.#stale.add(feed)
+    await Promise.all(feeds.map((feed) => this.#lookAside(feed)))
   }
 
   /** What can be said without the log: never the end of a flow, but what follows on a known place. */
@@ -163,4 +172,8 @@ export class Live {
     if (this.#closed || this.#stale.size === 0) this.#looking = false
     else setTimeout(() => this.#lookNow(), afterMs).unref()
   }
+}
+
+function pauseAfter(failures: number): number {
+  return Math.min(1000, 25 * 2 ** failures)
 }

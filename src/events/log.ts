@@ -89,6 +89,17 @@ export interface Retention {
   readonly flowAgeMs: number
 }
 
+/** Reads the logs of flows. */
+export interface LogReader {
+  /** Events of one flow within `range`, with the flow's position at the same moment. */
+  read(ref: FlowRef, range: Range): Promise<Page>
+  /**
+   * For each flow, what came after its seq, at most `limit` a flow: one round trip for all of them, or for each
+   * store. undefined for a flow whose store is away, while another's answers.
+   */
+  readSince(flows: readonly Since[], limit: number): Promise<readonly (Page | undefined)[]>
+}
+
 /** Recent events, kept where they are quicker to get than from the log of record. */
 export interface Recent {
   /** What follows on a place without a hole, oldest first; undefined if that cannot be said from here. */
@@ -106,16 +117,14 @@ export interface Recent {
  * An acknowledged append is never lost or numbered twice.
  * Errors: `STORE_UNAVAILABLE` (temporary) from every method.
  */
-export interface EventLog {
+export interface EventLog extends LogReader {
   /**
    * Numbers and stores the drafts, atomically: one outcome a draft, in the drafts' order.
    * A repeat of a batch (after a lost answer, with the same drafts) answers what the first one stored.
    * Errors: `FLOW_BUSY` (nothing stored) if another transaction holds one of the flows.
    */
   append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]>
-  /** Events of one flow within `range`, with the flow's position at the same moment. */
-  read(ref: FlowRef, range: Range): Promise<Page>
-  /** For each flow, what came after its seq, at most `limit` a flow: one round trip for all of them. */
+  /** As of a reader; whole or not at all. */
   readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]>
 }
 

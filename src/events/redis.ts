@@ -3,6 +3,8 @@ import type { RedisClient } from '../redis/client.js'
 import { key } from '../redis/keys.js'
 import { loadScript } from '../redis/scripts.js'
 import { type FlowRef, flowTag } from '../tenant.js'
+import type { Reign, Term } from '../term/term.js'
+import type { Kinds } from './kinds.js'
 import type { Batch, Draft, EventLog, Outcome, Page, Range, Since, StoredEvent } from './log.js'
 
 const APPEND = loadScript(import.meta.url, 'fast-append.lua')
@@ -11,31 +13,21 @@ const READ = loadScript(import.meta.url, 'fast-read.lua')
 /** Payload bytes of one read, unless a single event is larger. */
 const PAGE_BYTES = 4 * 1024 * 1024
 
-/** Under whose number a batch is counted. */
-export interface Reigning {
-  readonly number: number
-  /** A key and what it says while this term reigns; undefined on a Cluster, where it would lie on another node. */
-  readonly marker: { readonly key: string; readonly value: string } | undefined
-}
-
-/** Where a flow goes on that Redis knows nothing of, or knows from an earlier term. */
-export interface Base {
-  /** The greatest number that the flow is known to have given. */
-  readonly base: number
-  /** Numbers leapt over where the flow's end in the term before is not known. */
-  readonly leap: number
-}
-
 export interface RedisLogOptions {
   readonly redis: RedisClient
+  readonly term: Term
+  readonly kinds: Pick<Kinds, 'base'>
   /** Events kept in a flow; some more may stay. */
   readonly maxEvents: number
   /** ms of silence after which a flow's events go. */
   readonly silenceMs: number
-  /** The term that reigns; errors: `TERM_UNKNOWN`. */
-  readonly reigning: () => Reigning
-  readonly baseOf: (ref: FlowRef) => Base | Promise<Base>
 }
+
+/**
+ * Numbers leapt over where nobody knows how far a flow had come in the reign before; as `spillway.leap()`. Who has
+ * more events than this on its way in one second leaps within them, which only makes the gap look smaller.
+ */
+const LEAP = 10_000
 
 /**
  * Fast flows on Redis: one stream a flow, in which each event has its own id, and a companion that remembers how
@@ -49,8 +41,12 @@ export class RedisLog implements EventLog {
     this.#options = options
   }
 
-  async append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
-    const reigning = this.#options.reigning()
+  append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
+    return this.#options.term.operate((reign) => this.appendIn(reign, drafts, batch))
+  }
+
+  /** As `append`, under a reign. Errors: `TERM_UNKNOWN` if Redis has another. */
+  async appendIn(reigning: Reign, drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
     const outcomes: Outcome[] = new Array(drafts.length)
     const flows = new Map<string, number[]>()
     drafts.forEach((draft, place) => {
@@ -76,13 +72,13 @@ export class RedisLog implements EventLog {
     drafts: readonly Draft[],
     places: readonly number[],
     batch: Batch,
-    reigning: Reigning,
+    reigning: Reign,
     outcomes: Outcome[],
   ): Promise<void> {
     const ref = drafts[places[0] as number] as Draft
-    const { redis, maxEvents, silenceMs, baseOf } = this.#options
-    const known = baseOf(ref)
-    const { base, leap } = known instanceof Promise ? await known : known
+    const { redis, maxEvents, silenceMs, kinds } = this.#options
+    const known = kinds.base(ref, reigning.number)
+    const base = typeof known === 'number' ? known : await known
     const token = batch.token.slice(0, 13)
     const own = places.map((place) => drafts[place] as Draft)
     const reply = await redis.run(
@@ -93,7 +89,7 @@ export class RedisLog implements EventLog {
         reigning.marker?.value ?? '',
         reigning.number,
         base,
-        leap,
+        LEAP,
         maxEvents,
         silenceMs,
         redis.publishCommand,
@@ -132,7 +128,7 @@ export class RedisLog implements EventLog {
     )
     if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-read.lua answered no list')
     if (reply.length === 0) {
-      const term = this.#options.reigning().number
+      const term = this.#options.term.last?.number ?? 1
       return { position: { term, termFrom: 1, head: 0, floor: 0 }, durability: null, events: [] }
     }
     const [head, term, termFrom, floor] = reply.slice(0, 4).map(Number) as [number, number, number, number]

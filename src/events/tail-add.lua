@@ -26,5 +26,5 @@ end
 redis.call('HSET', log, 'head', text(head), 'term', state[2])
 redis.call('PEXPIRE', stream, ttl)
 redis.call('PEXPIRE', log, ttl)
-redis.call(say, channel, term .. ' ' .. text(first) .. ' ' .. events[4] .. '\n' .. table.concat(said, '\n'))
+redis.call(say, channel, term .. ' ' .. text(first) .. ' ' .. events[4] .. ' ' .. #said .. '\n' .. table.concat(said, '\n'))
 return head == seq and 1 or 0

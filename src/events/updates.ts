@@ -37,7 +37,10 @@ export class Updates implements Listener {
 
   #watch(ref: FlowRef, watched: boolean): void {
     const channel = key('flow:updates', ref)
-    if (!watched) return this.#subscriber.unsubscribe(channel)
+    if (!watched) {
+      this.#subscriber.unsubscribe(channel)
+      return
+    }
     void this.#subscriber.subscribe(channel).then((entered) => {
       // What was published between the feed's first look and now was not heard.
       if (entered) this.#live.hinted([flowTag(ref)])

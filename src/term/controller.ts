@@ -20,7 +20,7 @@ export interface ControllerOptions {
 
 /** Something that happened to the term, as operators see it. */
 export interface TermStep {
-  readonly step: Step['do'] | 'opened' | 'closing' | 'trust lost' | 'trust regained' | 'view'
+  readonly step: Step['do'] | 'opened' | 'closing' | 'trust lost' | 'view' | 'failed'
   readonly number: number
   readonly store: StoreName
   readonly detail: string
@@ -30,6 +30,8 @@ export interface TermStep {
 export interface TermStatus {
   readonly row: TermRow | undefined
   readonly fleet: readonly FleetMember[]
+  /** The reign that this instance trusts now. */
+  readonly reign: { readonly number: number; readonly store: StoreName } | undefined
   readonly trusted: boolean
   readonly view: string
   readonly life: string
@@ -99,6 +101,7 @@ export class Controller implements Term {
     return {
       row: this.#beat?.row,
       fleet: this.#beat?.fleet ?? [],
+      reign: this.reign,
       trusted: this.#around.now() < this.#trustedUntil,
       view: this.#view?.view ?? 'none',
       life: this.life,
@@ -241,7 +244,8 @@ export class Controller implements Term {
       await this.#bulk()
       await this.#take(decide(this.#situation(row)), row)
     } catch (error) {
-      if (!(error instanceof SpillwayError && error.temporary)) throw error
+      // Whatever it was: an instance that stopped beating would only be worse off. The next turn tries again.
+      if (!(error instanceof SpillwayError && error.temporary)) this.#fail(error)
       this.#show()
     }
   }
@@ -277,7 +281,7 @@ export class Controller implements Term {
       this.#confirmed = Math.max(this.#confirmed, row.number)
       this.#show()
     } catch (error) {
-      if (!(error instanceof SpillwayError)) throw error
+      if (!(error instanceof SpillwayError && error.temporary)) this.#fail(error)
     }
   }
 
@@ -320,7 +324,7 @@ export class Controller implements Term {
     const ready = row.phase === 'open' && row.store === 'postgres' && this.#situation(row).healthy
     if (!ready || this.#bulkFor === row.number) return
     this.#bulkFor = row.number
-    await this.#carryAll(row.number, 'bulk').catch(() => undefined)
+    await this.#carryAll(row.number, 'bulk').catch((error: unknown) => this.#fail(error))
   }
 
   async #take(step: Step, row: TermRow): Promise<void> {
@@ -357,7 +361,7 @@ export class Controller implements Term {
       const marked = await this.#options.redis?.mark(row.number + 1, attempt)
       this.#carried = { number: row.number, attempt, state: marked ? 'done' : 'failed', count }
     } catch (error) {
-      if (!(error instanceof SpillwayError)) throw error
+      if (!(error instanceof SpillwayError && error.temporary)) this.#fail(error)
       this.#carried = { number: row.number, attempt, state: 'failed', count: 0 }
     }
   }
@@ -370,7 +374,7 @@ export class Controller implements Term {
 
   async #open(row: TermRow, early: boolean): Promise<void> {
     const toRedis = row.want === 'redis'
-    const { longestLeaseMs, flapMs, longestHealthyMs } = this.#timing
+    const { longestLeaseMs, flapMs, healthyMs, longestHealthyMs } = this.#timing
     const flapped = row.store === 'redis' && !toRedis && row.openMs < flapMs
     const calm = row.store === 'redis' && row.openMs >= flapMs
     await this.#options.table.open(row.number, this.life, {
@@ -378,7 +382,11 @@ export class Controller implements Term {
       attempt: toRedis ? (this.#carried?.attempt ?? null) : null,
       // Leases that nobody has reclaimed may still be held; a new Redis may have lost some.
       quarantineMs: early && !(toRedis && row.store === 'redis') ? 0 : longestLeaseMs * 1.1,
-      healthyMs: flapped ? Math.min(row.healthyMs * 2, longestHealthyMs) : calm ? 5000 : row.healthyMs,
+      healthyMs: flapped
+        ? Math.min(Math.max(row.healthyMs * 2, healthyMs), longestHealthyMs)
+        : calm
+          ? healthyMs
+          : row.healthyMs,
       early,
       carried: this.#carried?.count ?? 0,
     })
@@ -393,6 +401,16 @@ export class Controller implements Term {
       this.#say('trust lost', number, store, '')
     this.#shown = reign
     for (const told of [...this.#listeners]) told()
+  }
+
+  #fail(error: unknown): void {
+    const { number = 0, store = 'postgres' } = this.#beat?.row ?? {}
+    this.#say(
+      'failed',
+      number,
+      store,
+      error instanceof Error ? (error.stack ?? error.message) : String(error),
+    )
   }
 
   #say(step: TermStep['step'], number: number, store: StoreName, detail: string): void {

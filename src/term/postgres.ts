@@ -48,7 +48,7 @@ export class PostgresTerm implements TermTable {
 
   async stop(number: number, life: string, participants: readonly Participant[]): Promise<boolean> {
     return this.#db.scoped('all', async (tx) => {
-      for (const { reclaim } of participants) await reclaim?.(tx, number)
+      for (const participant of participants) await participant.reclaim?.(tx, number)
       const rows = await tx.query(
         `UPDATE spillway.instances SET stopped = $1 WHERE life = $2
            AND EXISTS (SELECT FROM spillway.term t WHERE t.number = $1 AND t.phase = 'closing') RETURNING 1`,
@@ -90,7 +90,7 @@ export class PostgresTerm implements TermTable {
   async leave(life: string, participants: readonly Participant[]): Promise<void> {
     await this.#db.scoped('all', async (tx) => {
       const [row] = await tx.query<{ number: number }>('SELECT number FROM spillway.term')
-      for (const { reclaim } of participants) await reclaim?.(tx, row?.number ?? 0)
+      for (const participant of participants) await participant.reclaim?.(tx, row?.number ?? 0)
       await tx.query('DELETE FROM spillway.instances WHERE life = $1', [life])
     })
   }

@@ -14,7 +14,9 @@ export interface Timing {
   readonly longestLeaseMs: number
   /** A reign on Redis that ends earlier makes the next return wait twice as long. */
   readonly flapMs: number
-  /** How long a return waits at most. */
+  /** How long Redis must be well before it reigns again. */
+  readonly healthyMs: number
+  /** The same at most, after reigns there that were short. */
   readonly longestHealthyMs: number
   /** What PostgreSQL has for a beat. */
   readonly beatTimeoutMs: number
@@ -28,6 +30,7 @@ export const TIMING: Timing = {
   okMs: 3000,
   longestLeaseMs: 60_000,
   flapMs: 60_000,
+  healthyMs: 5000,
   longestHealthyMs: 300_000,
   beatTimeoutMs: 1500,
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { StoredEvent } from '../../src/events/log.js'
-import { type Base, RedisLog } from '../../src/events/redis.js'
+import { RedisLog } from '../../src/events/redis.js'
 import type { RedisClient } from '../../src/redis/client.js'
 import { key } from '../../src/redis/keys.js'
 import { openClient } from '../redis/open.js'
@@ -12,7 +12,7 @@ describe('fast flows on Redis', () => {
   let server: RedisServer
   let redis: RedisClient
   let number = 1
-  let base: Base = { base: 0, leap: 1000 }
+  let base = 0
   let log: RedisLog
   beforeAll(async () => {
     server = await startRedis()
@@ -22,8 +22,19 @@ describe('fast flows on Redis', () => {
       redis,
       maxEvents: 10_000,
       silenceMs: 1e9,
-      reigning: () => ({ number, marker: undefined }),
-      baseOf: () => base,
+      term: {
+        get reign() {
+          return { number, store: 'redis' as const, marker: undefined }
+        },
+        get last() {
+          return this.reign
+        },
+        operate: (run) => run({ number, store: 'redis', marker: undefined }),
+        opened: async () => undefined,
+        onChange: () => () => undefined,
+        join: () => undefined,
+      },
+      kinds: { base: () => base },
     })
   })
   afterAll(async () => {
@@ -70,15 +81,15 @@ describe('fast flows on Redis', () => {
     const ref = someFlow()
     await log.append(numbered(ref, 3), newBatch())
     number = 4
-    expect(seqsOf(await log.append(numbered(ref, 2), newBatch()))).toEqual([1004, 1005])
+    expect(seqsOf(await log.append(numbered(ref, 2), newBatch()))).toEqual([10_004, 10_005])
     const page = await log.read(ref, { order: 'asc', limit: 10 })
-    expect(page.position).toEqual({ term: 4, termFrom: 1004, head: 1005, floor: 0 })
+    expect(page.position).toEqual({ term: 4, termFrom: 10_004, head: 10_005, floor: 0 })
     expect(page.events.map(({ term, seq }) => [term, seq])).toEqual([
       [1, 1],
       [1, 2],
       [1, 3],
-      [4, 1004],
-      [4, 1005],
+      [4, 10_004],
+      [4, 10_005],
     ])
     number = 1
     await expect(log.append(numbered(ref, 1), newBatch())).rejects.toMatchObject({ code: 'TERM_UNKNOWN' })
@@ -103,7 +114,7 @@ describe('fast flows on Redis', () => {
     const all = (await readAll(log, ref)) as StoredEvent[]
     const seqs = all.map((event) => event.seq)
     expect(seqs).toHaveLength(120)
-    const bound = fc.oneof(fc.constantFrom(...seqs), fc.integer({ min: 0, max: 2200 }))
+    const bound = fc.oneof(fc.constantFrom(...seqs), fc.integer({ min: 0, max: 22_000 }))
     await fc.assert(
       fc.asyncProperty(
         bound,
@@ -121,10 +132,10 @@ describe('fast flows on Redis', () => {
   })
 
   it('begins behind the base for a flow that Redis does not know', async () => {
-    base = { base: 500, leap: 1000 }
+    base = 500
     const ref = someFlow()
     expect(seqsOf(await log.append(numbered(ref, 2), newBatch()))).toEqual([501, 502])
-    base = { base: 0, leap: 1000 }
+    base = 0
   })
 
   it('keeps a payload byte for byte', async () => {

@@ -9,7 +9,7 @@ import { TIMING, type Timing } from '../../src/term/timing.js'
 import { eventually } from '../support/eventually.js'
 
 /** The protocol's proportions, five times as fast. */
-export const QUICK: Timing = {
+const QUICK: Timing = {
   ...TIMING,
   beatMs: 100,
   closingBeatMs: 20,
@@ -18,6 +18,7 @@ export const QUICK: Timing = {
   okMs: 300,
   longestLeaseMs: 2000,
   flapMs: 1000,
+  healthyMs: 500,
 }
 
 /** One instance's term, with connections of its own. */
@@ -41,7 +42,6 @@ export async function startInstance(
     statementTimeoutMs: 500,
   })
   await migrate(database)
-  await database.query('UPDATE spillway.term SET healthy_ms = 500 WHERE number = 1')
   const steps: TermStep[] = []
   const redis = new RedisMarkers({
     address: parseAddress(redisUrl),

@@ -18,7 +18,8 @@ CREATE TABLE spillway.term (
   held boolean NOT NULL DEFAULT false,
   opened_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-INSERT INTO spillway.term (number, store, phase) VALUES (1, 'postgres', 'open');
+-- The first reign has nothing to come back from.
+INSERT INTO spillway.term (number, store, phase, healthy_ms) VALUES (1, 'postgres', 'open', 0);
 GRANT SELECT, UPDATE ON spillway.term TO spillway_app;
 
 CREATE TABLE spillway.instances (

@@ -1,0 +1,115 @@
+import type { Config } from '../config.js'
+import type { Database } from '../postgres/client.js'
+import type { RedisClient } from '../redis/client.js'
+import { type FlowRef, flowTag } from '../tenant.js'
+import type { Term } from '../term/term.js'
+import { Appender } from './appender.js'
+import { FastCarry } from './carry.js'
+import { FastLog } from './fast.js'
+import { Hints } from './hints.js'
+import { Kinds } from './kinds.js'
+import { type Intake, Lanes } from './lanes.js'
+import { Live } from './live.js'
+import type { Draft, LogReader, Outcome, RetainedLog, StoredEvent } from './log.js'
+import { PairReader } from './pair.js'
+import { PostgresLog } from './postgres.js'
+import { RedisLog } from './redis.js'
+import { HotTail } from './tail.js'
+import { Updates } from './updates.js'
+
+/** Batches of events that PostgreSQL takes at once from one process (bench/publish). */
+const PARALLEL_APPENDS = 2
+/** Batches of fast events in flight; Redis takes them one after the other anyway. */
+const PARALLEL_FAST = 8
+
+export interface BackboneParts {
+  readonly config: Config
+  readonly database: Database
+  readonly term: Term
+  readonly redis: RedisClient | undefined
+  /** Told of every event that was stored by this process. */
+  readonly onStored: (ref: FlowRef, outcome: Outcome) => void
+}
+
+/** The events of a process: their logs, their way in, and their delivery, for the stores that there are. */
+export class Backbone {
+  readonly log: LogReader
+  /** What retention works on. */
+  readonly retained: RetainedLog
+  readonly intake: Intake
+  readonly live: Live
+  readonly #parts: BackboneParts
+  readonly #hints: Hints
+  readonly #kinds: Kinds
+  readonly #tail: HotTail | undefined
+  readonly #updates: Updates | undefined
+  readonly #offTerm: () => void
+
+  constructor(parts: BackboneParts) {
+    const { config, database, term, redis } = parts
+    this.#parts = parts
+    const postgres = new PostgresLog(database)
+    this.#kinds = new Kinds(database)
+    this.#tail = redis && new HotTail(redis)
+    const retention = { maxEvents: config.retentionEvents, silenceMs: config.retentionAgeMs }
+    const kinds = this.#kinds
+    const onRedis = redis && new RedisLog({ redis, ...retention, term, kinds })
+    const fast = new FastLog({ term, redis: onRedis, postgres, kinds })
+    if (redis) term.join(new FastCarry({ database, redis, kinds, ...retention }))
+    this.retained = postgres
+    this.log = redis ? new PairReader({ durable: postgres, fast, kinds }) : postgres
+    this.live = new Live(this.log, { backstopMs: config.backstopMs, recent: this.#tail })
+    this.#hints = new Hints(database, this.live, { alone: redis === undefined })
+    this.#updates = redis && new Updates(redis, this.live)
+    const onStored = (drafts: readonly Draft[], outcomes: readonly Outcome[]) =>
+      this.#stored(drafts, outcomes)
+    const parallel = Math.min(PARALLEL_APPENDS, database.parallel)
+    this.intake = new Lanes({
+      durable: new Appender(postgres, { parallel, onStored }),
+      fast: new Appender(fast, { parallel: redis ? PARALLEL_FAST : parallel, onStored }),
+      kinds,
+    })
+    // Another store: what was announced by the last one may not have been heard.
+    this.#offTerm = term.onChange(() => this.live.hinted('all'))
+  }
+
+  start(): Promise<void> {
+    return this.#hints.start()
+  }
+
+  async close(): Promise<void> {
+    this.#offTerm()
+    this.live.close()
+    this.#updates?.close()
+    this.#kinds.close()
+    await this.#hints.close()
+  }
+
+  #stored(drafts: readonly Draft[], outcomes: readonly Outcome[]): void {
+    // Runs of one flow: a batch holds the events of a flow next to each other.
+    for (let from = 0; from < drafts.length; ) {
+      const ref = drafts[from] as Draft
+      let to = from
+      const events: StoredEvent[] = []
+      let durable = true
+      for (; drafts[to]?.flow === ref.flow && drafts[to]?.tenant === ref.tenant; to++) {
+        const outcome = outcomes[to]
+        if (!outcome || !('event' in outcome) || outcome.repeated) continue
+        durable = outcome.durability === 'durable'
+        events.push(outcome.event)
+        this.#parts.onStored(ref, outcome)
+      }
+      if (events.length > 0) this.#announce(ref, events, durable)
+      from = to
+    }
+  }
+
+  /** Tells those who watch the flow, here and elsewhere, the quickest way there is. */
+  #announce(ref: FlowRef, events: readonly StoredEvent[], durable: boolean): void {
+    this.live.committed(ref, events)
+    const { redis, term } = this.#parts
+    if (durable && redis?.usable) this.#tail?.add(ref, events)
+    // On Redis the script that stores fast events announces them.
+    else if (durable || term.reign?.store !== 'redis') this.#hints.touched(flowTag(ref))
+  }
+}

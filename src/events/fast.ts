@@ -1,0 +1,97 @@
+import { SpillwayError } from '../errors.js'
+import { faultOf } from '../redis/errors.js'
+import { type FlowRef, flowTag } from '../tenant.js'
+import type { Reign, Term } from '../term/term.js'
+import type { Kinds } from './kinds.js'
+import type { Batch, Draft, EventLog, Outcome, Page, Range, Since } from './log.js'
+import type { PostgresLog } from './postgres.js'
+import type { RedisLog } from './redis.js'
+
+/** Batches of unknown outcome that are remembered; each is repeated for some seconds at most. */
+const UNSURE = 10_000
+
+/** Fast flows, on the store that reigns. */
+export class FastLog implements EventLog {
+  readonly #term: Term
+  readonly #redis: RedisLog | undefined
+  readonly #postgres: PostgresLog
+  readonly #kinds: Kinds
+  /** Batches whose answer was lost, and the reign in which they were sent. */
+  readonly #unsure = new Map<string, number>()
+
+  constructor(parts: { term: Term; redis: RedisLog | undefined; postgres: PostgresLog; kinds: Kinds }) {
+    this.#term = parts.term
+    this.#redis = parts.redis
+    this.#postgres = parts.postgres
+    this.#kinds = parts.kinds
+  }
+
+  append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
+    // A later turn signals what is lost, so events go on while PostgreSQL is away.
+    return this.#term.operate((reign) => this.#appendIn(reign, drafts, batch), { goOn: true })
+  }
+
+  async #appendIn(reign: Reign, drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
+    const sentIn = this.#unsure.get(batch.token)
+    if (sentIn !== undefined && sentIn !== reign.number) {
+      // The store of that reign may have it, and nobody can ask: stored once more it might be there twice.
+      this.#unsure.delete(batch.token)
+      throw new SpillwayError(
+        'OUTCOME_UNKNOWN',
+        `Term ${sentIn} ended before it was known whether it had the events`,
+      )
+    }
+    try {
+      const onRedis = reign.store === 'redis'
+      const outcomes = onRedis
+        ? await this.#onRedis().appendIn(reign, drafts, batch)
+        : await this.#postgres.appendIn(reign.number, drafts, batch)
+      this.#unsure.delete(batch.token)
+      if (onRedis) this.#count(drafts, outcomes, reign.number)
+      return outcomes
+    } catch (error) {
+      if (mayHaveBeenDone(error)) this.#unsure.set(batch.token, reign.number)
+      const [oldest] = this.#unsure.keys()
+      if (this.#unsure.size > UNSURE && oldest !== undefined) this.#unsure.delete(oldest)
+      throw error
+    }
+  }
+
+  #count(drafts: readonly Draft[], outcomes: readonly Outcome[], reign: number): void {
+    for (const [i, outcome] of outcomes.entries()) {
+      const next = drafts[i + 1]
+      const draft = drafts[i] as Draft
+      // The last one of a flow stands for all.
+      if (next && flowTag(next) === flowTag(draft)) continue
+      if ('event' in outcome) this.#kinds.counted(draft, outcome.event.seq, reign)
+    }
+  }
+
+  read(ref: FlowRef, range: Range): Promise<Page> {
+    return this.#store().read(ref, range)
+  }
+
+  readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]> {
+    return this.#store().readSince(flows, limit)
+  }
+
+  /** Reading changes nothing: what a store says that has just ceased to reign is what it had. */
+  #store(): RedisLog | PostgresLog {
+    const reign = this.#term.reign ?? this.#term.last
+    if (!reign)
+      throw new SpillwayError('TERM_UNKNOWN', 'Nobody can say now which store reigns', { retryAfterMs: 500 })
+    return reign.store === 'redis' ? this.#onRedis() : this.#postgres
+  }
+
+  #onRedis(): RedisLog {
+    if (this.#redis) return this.#redis
+    throw new SpillwayError('STORE_UNAVAILABLE', 'Redis reigns, and this instance was given none')
+  }
+}
+
+function mayHaveBeenDone(error: unknown): boolean {
+  if (!(error instanceof SpillwayError)) return true
+  if (error.code === 'TERM_UNKNOWN' || error.code === 'FLOW_BUSY' || error.code === 'DURABILITY_FIXED')
+    return false
+  return faultOf(error)?.outcome !== 'none'
+}

@@ -1,0 +1,49 @@
+import type { Appender } from './appender.js'
+import type { Kinds } from './kinds.js'
+import type { Draft, Outcome } from './log.js'
+
+/** Takes drafts of one flow and answers what became of them. */
+export interface Intake {
+  /** Errors: as `Appender`. */
+  append(drafts: readonly Draft[]): Promise<readonly Outcome[]>
+  /** Resolves when nothing waits and nothing is in flight. */
+  settled(): Promise<void>
+}
+
+/** Brings drafts to the log of their flow: durable ones to PostgreSQL, fast ones to the store that reigns. */
+export class Lanes implements Intake {
+  readonly #durable: Appender
+  readonly #fast: Appender
+  readonly #kinds: Kinds
+
+  constructor(parts: { durable: Appender; fast: Appender; kinds: Kinds }) {
+    this.#durable = parts.durable
+    this.#fast = parts.fast
+    this.#kinds = parts.kinds
+  }
+
+  async append(drafts: readonly Draft[]): Promise<readonly Outcome[]> {
+    const [first] = drafts
+    if (!first) return []
+    const asked = first.durability ?? this.#kinds.durabilityOf(first)
+    if (asked === 'fast') return this.#fast.append(drafts)
+    // Who names none means the flow's own; a new flow's is durable, and whether it is new only PostgreSQL knows.
+    const named = first.durability
+      ? drafts
+      : drafts.map((draft): Draft => ({ ...draft, durability: 'durable' }))
+    const outcomes = await this.#durable.append(named)
+    const refused = outcomes.every(
+      (outcome) => 'error' in outcome && outcome.error.code === 'DURABILITY_FIXED',
+    )
+    if (first.durability || !refused) {
+      if (!refused) this.#kinds.learn(first, 'durable')
+      return outcomes
+    }
+    this.#kinds.learn(first, 'fast')
+    return this.#fast.append(drafts)
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all([this.#durable.settled(), this.#fast.settled()])
+  }
+}

@@ -1,0 +1,60 @@
+import { SpillwayError } from '../errors.js'
+import type { Database } from '../postgres/client.js'
+import type { OperateOptions, Participant, Reign, Term } from './term.js'
+
+/** In which another instance is taken for alive. */
+const ALIVE_MS = 5000
+
+/** The reign of the only store there is. */
+export class FixedTerm implements Term {
+  readonly reign: Reign
+
+  constructor(reign: Reign) {
+    this.reign = reign
+  }
+
+  /**
+   * PostgreSQL alone. Where Redis reigned and nobody is left that could see it, a new term begins. Errors:
+   * `CONFIG_INVALID` while instances with Redis run.
+   */
+  static async onPostgres(db: Database): Promise<FixedTerm> {
+    const [row] = await db.query<{ number: number; alone: boolean }>(
+      `WITH alone AS (
+         SELECT NOT EXISTS (SELECT FROM spillway.instances
+           WHERE beat_at > clock_timestamp() - $1 * interval '1 millisecond') AS yes
+       ), turned AS (
+         UPDATE spillway.term SET number = number + 1, store = 'postgres', phase = 'open', want = NULL, switcher = NULL,
+           reason = 'without Redis', redis_identity = NULL, attempt = NULL, opened_at = clock_timestamp(),
+           quarantine_until = clock_timestamp() + interval '66 seconds'
+         WHERE (store = 'redis' OR phase = 'closing') AND (SELECT yes FROM alone)
+         RETURNING number
+       )
+       SELECT coalesce((SELECT number FROM turned), t.number) AS number,
+         t.store = 'postgres' OR EXISTS (SELECT FROM turned) AS alone FROM spillway.term t`,
+      [ALIVE_MS],
+    )
+    if (!row?.alone) {
+      throw new SpillwayError(
+        'CONFIG_INVALID',
+        'Instances with Redis run on this database, and Redis reigns: give this one the same REDIS_URL',
+      )
+    }
+    return new FixedTerm({ number: row.number, store: 'postgres', marker: undefined })
+  }
+
+  get last(): Reign {
+    return this.reign
+  }
+
+  operate<T>(run: (reign: Reign) => Promise<T>, _options?: OperateOptions): Promise<T> {
+    return run(this.reign)
+  }
+
+  async opened(): Promise<void> {}
+
+  onChange(): () => void {
+    return () => undefined
+  }
+
+  join(_participant: Participant): void {}
+}
