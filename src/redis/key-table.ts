@@ -79,7 +79,7 @@ export const KEYS = {
     type: 'string',
     life: '5 min',
     owner: 'state',
-    postgres: 'spillway.states',
+    postgres: 'spillway.flow_states',
     says: 'What a flow says of itself, as JSON.',
   },
   'flow:meta': {
@@ -89,7 +89,7 @@ export const KEYS = {
     type: 'hash',
     life: '1 h',
     owner: 'state',
-    postgres: 'spillway.states',
+    postgres: 'spillway.flow_states',
     says: 'status, phase, progress, updated_at.',
   },
   engagement: {
@@ -100,7 +100,7 @@ export const KEYS = {
     type: 'set',
     life: '1 h',
     owner: 'state',
-    postgres: 'an index on spillway.states',
+    postgres: 'an index on spillway.flow_states',
     says: 'Flows of an engagement.',
   },
   'recent:flows': {
@@ -110,7 +110,7 @@ export const KEYS = {
     type: 'zset',
     life: 'a length, and 1 h',
     owner: 'state',
-    postgres: 'an index on spillway.states',
+    postgres: 'an index on spillway.flow_states',
     says: 'Flows of a tenant by their last activity.',
   },
   'sse:connection': {

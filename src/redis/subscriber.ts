@@ -140,6 +140,8 @@ export class Subscriber {
       hearing: () => this.#tell(),
     })
     this.#ears.set(place, ear)
+    // Until the new one hears too, messages for its channels are missed though the others work.
+    this.#tell()
     return ear
   }
 
