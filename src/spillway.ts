@@ -28,6 +28,27 @@ export interface SpillwayOptions {
 /** Which stores there are: both, or one of PostgreSQL's kinds alone. */
 export type Mode = 'full' | 'postgres' | 'embedded'
 
+/** Which store reigns, and how every instance sees it. */
+export interface TermReport {
+  readonly mode: Mode
+  readonly number: number
+  readonly store: StoreName
+  readonly phase: 'open' | 'closing'
+  readonly want: StoreName | null
+  readonly reason: string | null
+  readonly held: boolean
+  readonly trusted: boolean
+  /** Since this reign was opened. */
+  readonly open_ms: number
+  readonly instances: readonly {
+    readonly name: string
+    readonly view: string
+    readonly matches: boolean
+    readonly stopped: number
+    readonly age_ms: number
+  }[]
+}
+
 /** The running whole, in this process: opened once, closed at the end. */
 export class Spillway {
   readonly config: Config
@@ -100,6 +121,29 @@ export class Spillway {
   /** Which store reigns, as this instance sees it, and the whole fleet with it. */
   get term(): TermStatus {
     return this.#stores.status()
+  }
+
+  /** The term in the words of the API. */
+  termReport(): TermReport {
+    const { row, fleet, trusted, reign } = this.term
+    return {
+      mode: this.mode,
+      number: row?.number ?? reign?.number ?? 0,
+      store: row?.store ?? 'postgres',
+      phase: row?.phase ?? 'open',
+      want: row?.want ?? null,
+      reason: row?.reason ?? null,
+      held: row?.held ?? false,
+      trusted,
+      open_ms: Math.round(row?.openMs ?? 0),
+      instances: fleet.map(({ name, view, matches, stopped, ageMs }) => ({
+        name,
+        view,
+        matches,
+        stopped,
+        age_ms: Math.round(ageMs),
+      })),
+    }
   }
 
   /** Asks for another store to reign. Errors: `INVALID_ARGUMENT` in a mode that has one store only. */

@@ -1,7 +1,10 @@
 import { SpillwayError } from '../errors.js'
 
-/** What a credential may do. `admin` is the right to administer, not the sum of the others. */
-export const SCOPES = ['publish', 'subscribe', 'tasks', 'cache', 'admin'] as const
+/**
+ * What a credential may do. `admin` is the right to administer the own tenant, not the sum of the others; `operate`
+ * the right to do what all tenants feel.
+ */
+export const SCOPES = ['publish', 'subscribe', 'tasks', 'cache', 'admin', 'operate'] as const
 
 export type Scope = (typeof SCOPES)[number]
 

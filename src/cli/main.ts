@@ -3,13 +3,14 @@ import { packageVersion } from '../http/package.js'
 import { addConfig } from './config.js'
 import { addDemo } from './demo.js'
 import { report } from './failure.js'
+import { addFailover } from './failover.js'
 import { addFlow } from './flow.js'
 import { addKey } from './key.js'
 import { addMigrate } from './migrate.js'
 import { addServe } from './serve.js'
 
 const program = new Command('spillway')
-  .description('The real-time backbone of a multi-tenant platform: durable flow events, live updates.')
+  .description('The real-time backbone of a multi-tenant platform: durable flow events, live updates, on Redis with PostgreSQL behind it.')
   .version(packageVersion())
   .showHelpAfterError('(--help says more)')
   .addHelpText(
@@ -17,7 +18,7 @@ const program = new Command('spillway')
     `
 Exit codes: 0 done, 1 failed, 2 wrong usage. Options come from the environment: \`spillway config\` lists them.`,
   )
-for (const add of [addServe, addDemo, addMigrate, addFlow, addKey, addConfig]) add(program)
+for (const add of [addServe, addDemo, addMigrate, addFlow, addKey, addFailover, addConfig]) add(program)
 throwInsteadOfExit(program)
 
 // `spillway flow list | head` closes our output early: that is the reader's right, not an error.

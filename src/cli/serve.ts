@@ -20,7 +20,8 @@ export function addServe(program: Command): void {
     .addHelpText(
       'after',
       `
-The store is PGlite in SPILLWAY_DATA_DIR (./.spillway), or the PostgreSQL of DATABASE_URL.
+The store is PGlite in SPILLWAY_DATA_DIR (./.spillway), or the PostgreSQL of DATABASE_URL; with REDIS_URL a Redis
+stands beside it, and PostgreSQL behind that when it fails.
 On the first signal streams end so that their readers resume elsewhere; a second one ends at once.
 
 Examples:
@@ -94,7 +95,8 @@ export function openSpillway(config: Config): Promise<Spillway> {
 
 export function sayWhere({ spillway, server }: Running, json: boolean): void {
   const { mode, config } = spillway
-  const store = mode === 'embedded' ? `PGlite in ${config.dataDir}` : 'PostgreSQL'
+  const postgres = spillway.database.kind === 'embedded' ? `PGlite in ${config.dataDir}` : 'PostgreSQL'
+  const store = mode === 'full' ? `Redis and ${postgres}` : postgres
   const text = `Spillway listens on ${server.url} (mode ${mode}, store ${store}, auth ${config.auth})`
   output(json).line({ url: server.url, mode, store, auth: config.auth, pid: process.pid }, text)
 }

@@ -27,6 +27,7 @@ import { flowEndpoints } from './routes/flows.js'
 import { healthEndpoints } from './routes/health.js'
 import { keyEndpoints } from './routes/keys.js'
 import { streamEndpoints } from './routes/streams.js'
+import { termEndpoints } from './routes/term.js'
 import { route } from './routing.js'
 import { secure } from './security.js'
 import { newOperatorToken, removeServerFile, writeServerFile } from './server-file.js'
@@ -110,6 +111,7 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
     ...streamEndpoints(streams, tickets),
     ...flowEndpoints(spillway),
     ...keyEndpoints(keys),
+    ...termEndpoints(spillway),
     ...healthEndpoints({ spillway, canary, isDraining: () => draining }),
   ]
   route(app, endpoints, access)

@@ -35,7 +35,7 @@ export function healthEndpoints({ spillway, canary, isDraining }: HealthParts): 
           schema: Type.Object({
             status: Type.Literal('ready'),
             mode: Type.String(),
-            term: Type.Integer({ description: 'Number of the log’s reign.' }),
+            term: Type.Integer({ description: 'Number of the reign.' }),
             store: Type.String({ description: 'The store that reigns.' }),
             instance: Type.String(),
             delivery_ms: Type.Number({ description: 'From the publish to the arrival.' }),
@@ -50,8 +50,11 @@ export function healthEndpoints({ spillway, canary, isDraining }: HealthParts): 
       run: async ({ reply }) => {
         reply.header('cache-control', 'no-store')
         if (isDraining()) throw new SpillwayError('DRAINING', 'This instance is stopping')
-        const { term, ms } = await canary.prove()
-        return { status: 'ready', mode, term, store: 'postgres', instance: instanceId, delivery_ms: ms }
+        const { ms } = await canary.prove()
+        const { reign } = spillway.term
+        if (!reign) throw new SpillwayError('NOT_READY', 'This instance does not know which store reigns')
+        const { number: term, store } = reign
+        return { status: 'ready', mode, term, store, instance: instanceId, delivery_ms: ms }
       },
     }),
   ]

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { ApiKeys } from '../../access/keys.js'
+import { requireScope } from '../../access/principal.js'
 import { type Endpoint, endpoint } from '../endpoint.js'
 import { KeyAnswer, NewKeyAnswer, ScopeText } from '../schemas.js'
 
@@ -23,6 +24,8 @@ export function keyEndpoints(keys: ApiKeys): Endpoint[] {
       ),
       answers: { 201: { says: 'The key, shown this once.', schema: NewKeyAnswer } },
       run: async ({ principal, body, reply }) => {
+        // Else every tenant's administrator could make himself the operator of all.
+        if (body.scopes.includes('operate')) requireScope(principal, 'operate')
         const key = await keys.create({ tenant: principal.tenant, ...body })
         reply.code(201).header('cache-control', 'no-store')
         return key
