@@ -10,6 +10,7 @@ import { eventually } from './eventually.js'
 import { startNginx } from './nginx.js'
 import { startPgBouncer } from './pgbouncer.js'
 import { type FreshDatabase, type PostgresServer, startPostgres } from './postgres.js'
+import { startRedis, startRedisCluster, startRedisSentinel } from './redis.js'
 import { openStream } from './sse.js'
 
 let database: FreshDatabase
@@ -110,6 +111,52 @@ function alive(pid: number): boolean {
     return false
   }
 }
+
+it('keeps or loses what Redis holds, as the start is asked to', async () => {
+  const server = await startRedis({ requirepass: 'secret:1', appendfsync: 'always' })
+  try {
+    expect(await server.ask('SET', 'a', 'ü\0\r\n')).toBe('OK')
+    await server.kill()
+    await expect(server.ask('PING')).rejects.toThrow('ECONNREFUSED')
+    await server.start()
+    expect(await server.ask('MGET', 'a', 'b')).toEqual(['ü\0\r\n', null])
+    server.freeze()
+    await server.kill()
+    await server.start('empty')
+    expect(await server.ask('DBSIZE')).toBe(0)
+    await expect(server.ask('NONSENSE')).rejects.toThrow('unknown command')
+  } finally {
+    await server.remove()
+  }
+})
+
+it('runs a Redis Cluster of three masters', async () => {
+  const cluster = await startRedisCluster()
+  try {
+    const replies = await Promise.allSettled(cluster.servers.map((server) => server.ask('SET', 'a', '1')))
+    expect(replies.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+  } finally {
+    await cluster.remove()
+  }
+})
+
+it('fails over from one Redis to its replica', async () => {
+  const set = await startRedisSentinel()
+  try {
+    const before = await set.master()
+    await before.kill()
+    const after = await eventually(
+      async () => {
+        const master = await set.master()
+        return master !== before && (await master.ask('SET', 'a', '1')) === 'OK' && master
+      },
+      { withinMs: 20_000, what: 'the failover' },
+    )
+    expect(after).not.toBe(before)
+  } finally {
+    await set.remove()
+  }
+})
 
 it('says what it waited for', async () => {
   await expect(eventually(() => false, { withinMs: 20, what: 'the moon' })).rejects.toThrow(
