@@ -32,8 +32,9 @@ describe('a run without fault', () => {
   it('may begin after a cursor', () =>
     expect(faults({ reading: { after: '1-2', seen: log.slice(2) } })).toEqual([]))
   it('may have a gap that was said', () => {
-    const seen = [...log.slice(0, 1), { gap: { from: '1-2', to: '1-3' } }, ...log.slice(3)]
-    expect(faults({ reading: { seen } })).toEqual([])
+    const kept = log.slice(2)
+    const seen = [{ gap: { from: '1-1', to: '1-2', reason: 'trimmed' } }, ...kept]
+    expect(faults({ log: kept, acknowledged: kept, reading: { seen } })).toEqual([])
   })
 })
 

@@ -6,7 +6,7 @@ export interface Sighting {
 
 export interface GapSighting {
   /** First and last missing id, both inside. */
-  readonly gap: { readonly from: string; readonly to: string }
+  readonly gap: { readonly from: string; readonly to: string; readonly reason: string }
 }
 
 /** What one reader saw of one flow, over all its connections, from `after` on. */
@@ -27,6 +27,10 @@ export interface Run {
   /** The log at the end, by flow, as its pages gave it. */
   readonly history: ReadonlyMap<string, readonly Sighting[]>
   readonly readings: readonly Reading[]
+  /** Flows whose events a store may lose if it says so; the others are durable. */
+  readonly fast?: ReadonlySet<string>
+  /** Keys that were sent again because no answer came: in a fast flow they may stand twice. */
+  readonly repeated?: ReadonlySet<string>
 }
 
 export type Fault =
@@ -42,6 +46,10 @@ export type Fault =
   | 'renumbered'
   /** Nobody published it. */
   | 'invented'
+  /** A gap over events that the log has, or one that says a turn where the term is the same. */
+  | 'pretended'
+  /** One id, two events: the number of a lost event was given again. */
+  | 'reused'
 
 export interface Problem {
   readonly fault: Fault
@@ -52,30 +60,59 @@ export interface Problem {
 /** Everything that is wrong with a run; nothing, if the promises held. */
 export function check(run: Run): Problem[] {
   const problems: Problem[] = []
-  for (const [flow, log] of run.history)
-    problems.push(...checkLog(flow, log, run.attempted.get(flow) ?? new Set()))
-  for (const [flow, acknowledged] of run.acknowledged) {
-    problems.push(...checkAcknowledged(flow, acknowledged, run.history.get(flow) ?? []))
+  const flows = new Set([...run.history.keys(), ...run.acknowledged.keys()])
+  for (const flow of flows) {
+    const log = run.history.get(flow) ?? []
+    const acknowledged = run.acknowledged.get(flow) ?? []
+    const attempted = run.attempted.get(flow) ?? new Set<string>()
+    const fast = run.fast?.has(flow) ?? false
+    const rules: Rules = { fast, repeated: (fast && run.repeated) || new Set(), attempted }
+    const readings = run.readings.filter((reading) => reading.flow === flow)
+    problems.push(...checkLog(flow, log, rules))
+    problems.push(...checkAcknowledged(flow, acknowledged, log, rules))
+    for (const reading of readings) problems.push(...checkReading(reading, log, rules))
+    if (fast) problems.push(...checkNames(flow, [log, acknowledged, ...readings.map(({ seen }) => seen)]))
   }
-  for (const reading of run.readings)
-    problems.push(...checkReading(reading, run.history.get(reading.flow) ?? []))
   return problems
 }
 
-function checkLog(flow: string, log: readonly Sighting[], attempted: ReadonlySet<string>): Problem[] {
+/** What a flow's durability allows. */
+interface Rules {
+  readonly fast: boolean
+  readonly repeated: ReadonlySet<string>
+  readonly attempted: ReadonlySet<string>
+}
+
+/** A fast event may be seen and then lost, but its id never names another. */
+function checkNames(flow: string, views: readonly (readonly (Sighting | GapSighting)[])[]): Problem[] {
+  const keyOf = new Map<string, string>()
+  const reused = new Set<string>()
+  for (const item of views.flat()) {
+    if ('gap' in item) continue
+    const first = keyOf.get(item.id)
+    if (first !== undefined && first !== item.key) reused.add(`${item.id} is ${first} and ${item.key}`)
+    keyOf.set(item.id, first ?? item.key)
+  }
+  return [...reused].map((text) => ({ fault: 'reused', flow, text }))
+}
+
+function checkLog(flow: string, log: readonly Sighting[], rules: Rules): Problem[] {
   const problems: Problem[] = []
   const keys = new Set<string>()
   const newest = new Map<string, number>()
   let before: Sighting | undefined
   for (const event of log) {
     const { id, key } = event
-    if (!attempted.has(key)) problems.push({ fault: 'invented', flow, text: `${id} (${key})` })
-    if (keys.has(key))
+    if (!rules.attempted.has(key)) problems.push({ fault: 'invented', flow, text: `${id} (${key})` })
+    if (keys.has(key) && !rules.repeated.has(key))
       problems.push({ fault: 'duplicated', flow, text: `${key} is in the log twice, again at ${id}` })
     keys.add(key)
     const step = before === undefined ? 1 : seqOf(id) - seqOf(before.id)
-    if (step <= 0) problems.push({ fault: 'reordered', flow, text: `${id} stands after ${before?.id}` })
-    if (step > 1) problems.push({ fault: 'renumbered', flow, text: `a hole between ${before?.id} and ${id}` })
+    if (step <= 0 || (before && termOf(id) < termOf(before.id)))
+      problems.push({ fault: 'reordered', flow, text: `${id} stands after ${before?.id}` })
+    // What a fast flow lost leaves a hole, of which each reader must have been told.
+    if (step > 1 && !rules.fast)
+      problems.push({ fault: 'renumbered', flow, text: `a hole between ${before?.id} and ${id}` })
     before = event
     const [publisher = '', n] = key.split(':')
     const last = newest.get(publisher) ?? -1
@@ -90,10 +127,16 @@ function checkAcknowledged(
   flow: string,
   acknowledged: readonly Sighting[],
   log: readonly Sighting[],
+  { fast, repeated }: Rules,
 ): Problem[] {
   const idOf = new Map(log.map(({ key, id }) => [key, id]))
+  const ids = new Set(log.map(({ id }) => id))
+  const head = seqOf(log.at(-1)?.id ?? '0')
   return acknowledged.flatMap(({ key, id }): Problem[] => {
     const stored = idOf.get(key)
+    if (ids.has(id) && repeated.has(key)) return []
+    // Below the head a lost fast event is a matter of its readers' gaps; beyond it nothing can tell of it.
+    if (fast && seqOf(id) < head && (stored === undefined || repeated.has(key))) return []
     if (stored === undefined) return [{ fault: 'lost', flow, text: `${key}, acknowledged as ${id}` }]
     if (stored !== id)
       return [{ fault: 'renumbered', flow, text: `${key}, acknowledged as ${id}, is ${stored}` }]
@@ -101,28 +144,47 @@ function checkAcknowledged(
   })
 }
 
-function checkReading({ reader, flow, after, seen }: Reading, log: readonly Sighting[]): Problem[] {
+function checkReading(
+  { reader, flow, after, seen }: Reading,
+  log: readonly Sighting[],
+  { fast, repeated, attempted }: Rules,
+): Problem[] {
   const problems: Problem[] = []
   const say = (fault: Fault, text: string) => problems.push({ fault, flow, text: `${reader}: ${text}` })
   const keyOf = new Map(log.map(({ id, key }) => [id, key]))
   const ids = new Set<string>()
+  const keys = new Set<string>()
   let reached = seqOf(after)
+  let term = termOf(after)
+  let turned = false
   for (const item of seen) {
     if ('gap' in item) {
-      reached = Math.max(reached, seqOf(item.gap.to))
+      const { from, to, reason } = item.gap
+      if (seqOf(from) > reached + 1) say('unsignalled', `nothing between ${reached} and the gap from ${from}`)
+      // A turn's gap may cover events that come back with the old store.
+      const has = log.some(({ id }) => seqOf(id) >= seqOf(from) && seqOf(id) <= seqOf(to))
+      if (has && !(fast && reason !== 'trimmed'))
+        say('pretended', `${reason} ${from} to ${to}, which are kept`)
+      turned = turned || (reason === 'turn' && ids.size > 0)
+      reached = Math.max(reached, seqOf(to))
       continue
     }
     const { id, key } = item
-    if (keyOf.get(id) !== key) say('invented', `saw ${key} as ${id}`)
+    if (fast ? !attempted.has(key) : keyOf.get(id) !== key) say('invented', `saw ${key} as ${id}`)
     if (ids.has(id)) {
       say('duplicated', `saw ${id} twice`)
       continue
     }
     ids.add(id)
+    if (keys.has(key) && !repeated.has(key)) say('duplicated', `saw ${key} again as ${id}`)
+    keys.add(key)
+    if (turned && termOf(id) <= term) say('pretended', `a turn before ${id}, in the same term`)
+    turned = false
     const seq = seqOf(id)
-    if (seq <= reached) say('reordered', `saw ${id} after ${reached}`)
+    if (seq <= reached || termOf(id) < term) say('reordered', `saw ${id} after ${reached}`)
     if (seq > reached + 1) say('unsignalled', `nothing between ${reached} and ${seq}`)
     reached = Math.max(reached, seq)
+    term = Math.max(term, termOf(id))
   }
   const head = seqOf(log.at(-1)?.id ?? '0')
   if (reached < head) say('unsignalled', `nothing after ${reached}, the log ends at ${head}`)
@@ -131,4 +193,8 @@ function checkReading({ reader, flow, after, seen }: Reading, log: readonly Sigh
 
 function seqOf(id: string): number {
   return Number(id.slice(id.indexOf('-') + 1))
+}
+
+function termOf(id: string): number {
+  return id.includes('-') ? Number(id.slice(0, id.indexOf('-'))) : 0
 }

@@ -166,7 +166,7 @@ export class World {
 
 function sightingOf({ id, event, data }: Frame): Sighting | GapSighting {
   const read = JSON.parse(data)
-  if (event === 'gap') return { gap: { from: read.from, to: read.to } }
+  if (event === 'gap') return { gap: { from: read.from, to: read.to, reason: read.reason } }
   return { id: id ?? '', key: read.payload.key }
 }
 
