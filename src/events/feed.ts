@@ -166,7 +166,8 @@ export class Feed {
       const behind =
         position.term === this.#place.term && position.head < this.#place.seq && position.head >= sentAt
       if (!behind) this.#checkPlace(position, this.#place)
-      this.#take(events)
+      // A page from behind the place would pass over what lies between.
+      if ((this.seq as number) >= sentAt) this.#take(events)
       // Without progress the next look is the backstop's: never a tight loop.
       if (position.head > this.#place.seq && events.length > 0) this.#options.onStale(this)
     }

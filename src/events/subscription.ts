@@ -116,7 +116,11 @@ export class Subscription implements LiveReader {
         const items: Item[] = gap
           ? [{ gap: { flow: this.#feed.ref.flow, ...gap }, cursor: { term: page.position.term, seq: after } }]
           : []
-        items.push(...itemsAfter(this.#feed.ref.flow, { term: page.position.term, seq: after }, page.events))
+        // A page from behind the place would pass over what lies between: it is read anew from there.
+        if (after >= cursor.seq)
+          items.push(
+            ...itemsAfter(this.#feed.ref.flow, { term: page.position.term, seq: after }, page.events),
+          )
         if (items.length > 0) this.#hand(new Delivery(this.#feed.ref, items))
         // The log has no more: then it is the feed that is behind, or of another term.
         else await this.#waitForFeed(page.position.term, after)

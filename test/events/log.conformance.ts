@@ -318,7 +318,11 @@ export function logConformance(name: string, open: () => Promise<LogStore>): voi
 
       it('answers an empty log for a flow that was never written', async () => {
         const page = await log.read(someFlow(), { order: 'asc', limit: 5 })
-        expect(page).toEqual({ position: { term: 1, termFrom: 1, head: 0, floor: 0 }, events: [] })
+        expect(page).toEqual({
+          position: { term: 1, termFrom: 1, head: 0, floor: 0 },
+          durability: null,
+          events: [],
+        })
       })
 
       it('joins pages of any size to the same log', async () => {

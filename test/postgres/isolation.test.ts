@@ -8,7 +8,7 @@ import { draft, newBatch } from '../events/drafts.js'
 import { freshDatabase } from '../support/database.js'
 
 /** Tables that hold no tenant's rows; anything else must be protected. */
-const SHARED = ['log_life', 'migrations', 'receipts', 'secrets']
+const SHARED = ['instances', 'log_life', 'migrations', 'receipts', 'secrets', 'term', 'turns']
 
 let fresh: Awaited<ReturnType<typeof freshDatabase>>
 let database: ServerDatabase
