@@ -9,6 +9,7 @@ import { Upkeep } from './events/upkeep.js'
 import type { Database } from './postgres/client.js'
 import { migrate } from './postgres/migrate.js'
 import { openDatabase } from './postgres/open.js'
+import { Activity } from './state/activity.js'
 import { PostgresStates } from './state/postgres.js'
 import type { FlowQuery, FlowSummary } from './state/states.js'
 import { checkName, flowTag } from './tenant.js'
@@ -41,6 +42,7 @@ export class Spillway {
   readonly #parts: FlowParts
   readonly #hints: Hints
   readonly #upkeep: Upkeep
+  readonly #activity: Activity
   #closing: Promise<void> | undefined
 
   private constructor(config: Config, database: Database) {
@@ -52,6 +54,7 @@ export class Spillway {
     this.live = new Live(log, { backstopMs: config.backstopMs })
     this.#hints = new Hints(database, this.live)
     const states = new PostgresStates(database)
+    this.#activity = new Activity(states)
     this.#upkeep = new Upkeep(log, states, {
       maxEvents: config.retentionEvents,
       maxAgeMs: config.retentionAgeMs,
@@ -98,6 +101,7 @@ export class Spillway {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#parts.appender.settled()
+      await this.#activity.close()
       await this.#upkeep.close()
       this.live.close()
       await this.#hints.close()
@@ -118,9 +122,11 @@ export class Spillway {
         events.push(outcome.event)
         this.#upkeep.stored(ref, outcome)
       }
-      if (events.length > 0) {
+      const newest = events.at(-1)
+      if (newest) {
         this.live.committed(ref, events)
         this.#hints.touched(flowTag(ref))
+        this.#activity.published(ref, newest.at)
       }
       from = to
     }
