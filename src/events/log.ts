@@ -103,7 +103,10 @@ export interface EventLog {
   append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]>
   /** Events of one flow within `range`, with the flow's position at the same moment. */
   read(ref: FlowRef, range: Range): Promise<Page>
-  /** For each flow, what came after its seq, at most `limit` a flow: one round trip for all of them. */
+  /**
+   * For each flow, what came after its seq, at most `limit` a flow: one round trip for all of them. The flows share
+   * a bound in bytes, and each gets at least its first event.
+   */
   readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]>
   /**
    * Trims the flow to its retention; returns how many events went.
