@@ -93,7 +93,9 @@ export class Http {
       if (value !== undefined) url.searchParams.set(name, String(value))
     }
     const lists = Object.entries(request.lists ?? {}).map(
-      ([name, values]) => `${name}=${values.map(encodeURIComponent).join(',')}`,
+      // A bare comma behind a single value: else a comma within it would part it in two.
+      ([name, values]) =>
+        `${name}=${values.map(encodeURIComponent).join(',')}${values.length === 1 ? ',' : ''}`,
     )
     url.search = [url.searchParams.toString(), ...lists].filter((part) => part !== '').join('&')
     const { token, tenant } = this.#options

@@ -65,6 +65,8 @@ export interface FlowSummary extends FlowMeta {
   /** Null before the first event. */
   readonly last_event_id: string | null
   readonly created_at: string
+  /** Newest event or last change of the state; a few seconds behind for events. */
+  readonly active_at: string
 }
 
 /** A flow's state: any JSON; these four names also feed the flow's summary. */

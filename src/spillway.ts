@@ -5,6 +5,7 @@ import type { Live } from './events/live.js'
 import { checkDurability } from './events/publishing.js'
 import { Upkeep } from './events/upkeep.js'
 import type { Database } from './postgres/client.js'
+import { Activity } from './state/activity.js'
 import { PostgresStates } from './state/postgres.js'
 import type { FlowQuery, FlowSummary } from './state/states.js'
 import { openStores, type Stores } from './stores.js'
@@ -62,6 +63,7 @@ export class Spillway {
   readonly #backbone: Backbone
   readonly #upkeep: Upkeep
   readonly #stores: Stores
+  readonly #activity: Activity
   #closing: Promise<void> | undefined
 
   private constructor(config: Config, stores: Stores) {
@@ -72,12 +74,14 @@ export class Spillway {
     this.mode = redis ? 'full' : database.kind
     this.instanceId = stores.instanceId
     const states = new PostgresStates(database)
+    this.#activity = new Activity(states)
     this.#backbone = new Backbone({
       config,
       database,
       term: stores.term,
       redis: redis?.client,
       onStored: (ref, outcome) => this.#upkeep.stored(ref, outcome),
+      onActive: (ref, at) => this.#activity.published(ref, at),
     })
     this.#upkeep = new Upkeep(this.#backbone.retained, states, {
       maxEvents: config.retentionEvents,
@@ -155,6 +159,7 @@ export class Spillway {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#parts.appender.settled()
+      await this.#activity.close()
       await this.#upkeep.close()
       await this.#backbone.close()
       await this.#stores.close()

@@ -57,7 +57,7 @@ export function FlowList({ flows, selected }: List) {
               aria-current={flow.flow === selected ? 'page' : undefined}
             >
               <span class="flow-name">{flow.flow}</span>
-              <time dateTime={flow.updated_at}>{ago(flow.updated_at, now)}</time>
+              <time dateTime={flow.active_at}>{ago(flow.active_at, now)}</time>
               <span class="flow-phase">{flow.phase ? words(flow.phase) : 'No phase yet'}</span>
               <StatusChip status={flow.status} />
               {flow.progress !== null && flow.progress !== undefined && (

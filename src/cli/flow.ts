@@ -31,7 +31,7 @@ export function addFlow(program: Command): void {
           'status',
           'phase',
           'progress',
-          'updated_at',
+          'active_at',
           'engagement',
           'last_event_id',
         ] as const

@@ -29,6 +29,8 @@ export interface BackboneParts {
   readonly redis: RedisClient | undefined
   /** Told of every event that was stored by this process. */
   readonly onStored: (ref: FlowRef, outcome: Outcome) => void
+  /** Told of flows that were published to, and when. */
+  readonly onActive: (ref: FlowRef, at: number) => void
 }
 
 /** The events of a process: their logs, their way in, and their delivery, for the stores that there are. */
@@ -99,7 +101,11 @@ export class Backbone {
         events.push(outcome.event)
         this.#parts.onStored(ref, outcome)
       }
-      if (events.length > 0) this.#announce(ref, events, durable)
+      const newest = events.at(-1)
+      if (newest) {
+        this.#announce(ref, events, durable)
+        this.#parts.onActive(ref, newest.at)
+      }
       from = to
     }
   }

@@ -59,8 +59,8 @@ const MAX_LIMIT = 1000
 export interface HistoryPage extends Page {
   /** Whether the range holds more in the direction of reading. */
   readonly more: boolean
-  /** What the cursor's reader can no longer have, and where it goes on. */
-  readonly gap: Extract<Item, { readonly gap: Gap }> | undefined
+  /** What the cursor's reader can no longer have, in order, and where it goes on behind each. */
+  readonly gaps: readonly Extract<Item, { readonly gap: Gap }>[]
 }
 
 /** An event that was appended. */
@@ -133,12 +133,12 @@ export class Flow {
     )
     const events = page.events.map((event) => toFlowEvent(this.name, event))
     if (last !== undefined) return events.reverse()
-    return page.gap ? [itemEvent(this.name, page.gap), ...events] : events
+    return [...page.gaps.map((gap) => itemEvent(this.name, gap)), ...events]
   }
 
   /**
    * A page of the log as it is stored, for those who serve it on. A cursor (not `0`) behind which events are
-   * missing gets the `gap` with it. Errors: as `history`.
+   * missing gets the gaps with it. Errors: as `history`.
    */
   async readPage(options: HistoryOptions): Promise<HistoryPage> {
     const { limit = 100, order = 'asc' } = options
@@ -149,19 +149,15 @@ export class Flow {
       throw new SpillwayError('INVALID_ARGUMENT', 'order must be asc or desc')
     const after = requireCursor(options.after ?? '0')
     const before = options.before === undefined ? Number.MAX_SAFE_INTEGER : requireCursor(options.before).seq
-    const page = await this.#parts.log.read(this.#ref, { order, limit, after: after.seq, before })
-    const placed = resume(page.position, after)
-    if (!placed.gap || after.seq === 0)
-      return { ...page, more: hasMore(page, order, after.seq, before), gap: undefined }
-    const cursor = { term: page.position.term, seq: placed.after }
-    const rest =
-      placed.after === after.seq
-        ? page
-        : await this.#parts.log.read(this.#ref, { order, limit, after: placed.after, before })
-    return {
-      ...rest,
-      more: hasMore(rest, order, placed.after, before),
-      gap: { gap: { flow: this.name, ...placed.gap }, cursor },
+    const gaps: Extract<Item, { readonly gap: Gap }>[] = []
+    for (let cursor = after; ; ) {
+      const page = await this.#parts.log.read(this.#ref, { order, limit, after: cursor.seq, before })
+      const placed = resume(page.position, cursor)
+      if (!placed.gap || after.seq === 0)
+        return { ...page, more: hasMore(page, order, cursor.seq, before), gaps }
+      // Placed anew: behind what the old term lost, the new term's first events may be trimmed already.
+      cursor = { term: page.position.term, seq: placed.after }
+      gaps.push({ gap: { flow: this.name, ...placed.gap }, cursor })
     }
   }
 

@@ -5,6 +5,8 @@ import type { LogReader, Recent, StoredEvent } from './log.js'
 
 /** Events fetched of one flow at a look. */
 const FETCH_LIMIT = 500
+/** Flows of one look: each brings at least one event, of any size, into memory. */
+const LOOK_FLOWS = 256
 /** How long a feed without readers is kept: reconnecting readers find it warm. */
 const LINGER_MS = 10_000
 
@@ -124,7 +126,7 @@ export class Live {
     }, LINGER_MS).unref()
   }
 
-  /** One query at a time for all feeds that have become stale meanwhile. */
+  /** One query at a time for the feeds that have become stale meanwhile. */
   #look(feed: Feed): void {
     this.#stale.add(feed)
     if (this.#looking || this.#closed) return
@@ -133,8 +135,8 @@ export class Live {
   }
 
   async #lookNow(): Promise<void> {
-    const feeds = [...this.#stale]
-    this.#stale.clear()
+    const feeds = [...this.#stale].slice(0, LOOK_FLOWS)
+    for (const feed of feeds) this.#stale.delete(feed)
     try {
       const looks = feeds.map((feed) => ({ ...feed.ref, after: feed.seq ?? Number.MAX_SAFE_INTEGER }))
       const found = await this.log.readSince(looks, FETCH_LIMIT)

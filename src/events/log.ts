@@ -95,7 +95,8 @@ export interface LogReader {
   read(ref: FlowRef, range: Range): Promise<Page>
   /**
    * For each flow, what came after its seq, at most `limit` a flow: one round trip for all of them, or for each
-   * store. undefined for a flow whose store is away, while another's answers.
+   * store. The flows of a store share a bound in bytes, and each gets at least its first event. undefined for a flow
+   * whose store is away, while another's answers.
    */
   readSince(flows: readonly Since[], limit: number): Promise<readonly (Page | undefined)[]>
 }

@@ -49,6 +49,8 @@ interface EventRow extends PositionRow {
 const TRIM_ROWS = 5000
 /** Payload bytes of one read, unless a single event is larger. */
 const PAGE_BYTES = 4 * 1024 * 1024
+/** Payload bytes of one look at many flows, beside one event of each. */
+const LOOK_BYTES = 16 * 1024 * 1024
 /** Far beyond the longest time that a publish is repeated. */
 const RECEIPTS_KEPT = '10 minutes'
 
@@ -151,13 +153,14 @@ export class PostgresLog implements RetainedLog {
            SELECT * FROM spillway.events x
            WHERE x.flow_id = f.id AND x.tenant = i.tenant AND x.seq > i.after AND f.head > i.after
            ORDER BY x.seq LIMIT $4
-         ) x) e ON e.bytes <= ${PAGE_BYTES} OR e.place = 1
+         ) x) e ON e.bytes <= $5 OR e.place = 1
          ORDER BY i.place, e.seq`,
         [
           flows.map((since) => since.tenant),
           flows.map((since) => since.flow),
           flows.map((since) => since.after),
           limit,
+          Math.min(PAGE_BYTES, Math.floor(LOOK_BYTES / flows.length)),
         ],
       ),
     )

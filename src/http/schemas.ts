@@ -100,6 +100,7 @@ export const SummaryAnswer = Type.Object(
     durability: orNull(DurabilityText),
     last_event_id: orNull(Type.String()),
     created_at: time('First event or state, in UTC.'),
+    active_at: time('Newest event or last change of the state, in UTC; a few seconds behind for events.'),
   },
   { $id: 'FlowSummary' },
 )

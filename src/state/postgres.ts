@@ -2,6 +2,7 @@ import type { Database } from '../postgres/client.js'
 import type { FlowRef } from '../tenant.js'
 import {
   checkFlowQuery,
+  type FlowActivity,
   type FlowMeta,
   type FlowQuery,
   type FlowState,
@@ -22,6 +23,7 @@ interface SummaryRow extends MetaRow {
   readonly flow: string
   readonly engagement: string | null
   readonly created_at: Date
+  readonly active_at: Date
   readonly durability: 'durable' | 'fast' | null
   readonly last_event_id: string | null
 }
@@ -41,7 +43,7 @@ export class PostgresStates implements FlowStates {
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (tenant, flow) DO UPDATE SET state = excluded.state, status = excluded.status,
            phase = excluded.phase, progress = excluded.progress, engagement = excluded.engagement,
-           updated_at = clock_timestamp()
+           updated_at = clock_timestamp(), active_at = clock_timestamp()
          RETURNING status, phase, progress, updated_at`,
         [ref.tenant, ref.flow, text, status, phase, progress, engagement],
       ),
@@ -63,7 +65,7 @@ export class PostgresStates implements FlowStates {
     await this.#db.scoped([ref.tenant], (tx) =>
       tx.query(
         `UPDATE spillway.flow_states SET state = NULL, status = 'pending', phase = NULL, progress = NULL,
-           engagement = NULL, updated_at = clock_timestamp()
+           engagement = NULL, updated_at = clock_timestamp(), active_at = clock_timestamp()
          WHERE tenant = $1 AND flow = $2`,
         [ref.tenant, ref.flow],
       ),
@@ -96,19 +98,38 @@ export class PostgresStates implements FlowStates {
     return gone.length
   }
 
+  async active(flows: readonly FlowActivity[]): Promise<FlowRef[]> {
+    if (flows.length === 0) return []
+    return this.#db.scoped([...new Set(flows.map(({ tenant }) => tenant))], (tx) =>
+      tx.query<FlowRef>(
+        // SKIP LOCKED: two processes that write the same flows must not wait for each other in a circle, nor
+        // for a user's open transaction.
+        `WITH free AS (
+           SELECT s.tenant, s.flow, i.at
+           FROM unnest($1::text[], $2::text[], $3::float8[]) AS i (tenant, flow, at)
+           JOIN spillway.flow_states s ON s.tenant = i.tenant AND s.flow = i.flow
+           FOR UPDATE OF s SKIP LOCKED)
+         UPDATE spillway.flow_states s SET active_at = greatest(s.active_at, to_timestamp(i.at / 1000))
+         FROM free i WHERE s.tenant = i.tenant AND s.flow = i.flow
+         RETURNING s.tenant, s.flow`,
+        [flows.map(({ tenant }) => tenant), flows.map(({ flow }) => flow), flows.map(({ at }) => at)],
+      ),
+    )
+  }
+
   async list(tenant: string, query: FlowQuery): Promise<FlowSummary[]> {
     const { engagement, status, limit } = checkFlowQuery(query)
     const rows = await this.#db.scoped([tenant], (tx) =>
       tx.query<SummaryRow>(
-        `SELECT s.flow, s.status, s.phase, s.progress, s.engagement, s.created_at, s.updated_at,
+        `SELECT s.flow, s.status, s.phase, s.progress, s.engagement, s.created_at, s.updated_at, s.active_at,
            f.durability, f.term || '-' || f.head AS last_event_id
          FROM (
            SELECT * FROM spillway.flow_states
            WHERE tenant = $1 AND ($2::text IS NULL OR engagement = $2) AND ($3::text IS NULL OR status = $3)
-           ORDER BY updated_at DESC LIMIT $4
+           ORDER BY active_at DESC LIMIT $4
          ) s
          LEFT JOIN spillway.flows f ON f.tenant = s.tenant AND f.flow = s.flow
-         ORDER BY s.updated_at DESC`,
+         ORDER BY s.active_at DESC`,
         [tenant, engagement, status, limit],
       ),
     )
@@ -119,6 +140,7 @@ export class PostgresStates implements FlowStates {
       durability: row.durability,
       last_event_id: row.last_event_id,
       created_at: row.created_at.toISOString(),
+      active_at: row.active_at.toISOString(),
     }))
   }
 }

@@ -33,6 +33,14 @@ export interface FlowSummary extends FlowMeta {
   /** The newest event's id; `null` before the first. */
   readonly last_event_id: string | null
   readonly created_at: string
+  /** The newest event or the last change of the state, whichever is later; a few seconds behind for events. */
+  readonly active_at: string
+}
+
+/** A flow that was published to. */
+export interface FlowActivity extends FlowRef {
+  /** Milliseconds since the epoch, on the store's clock. */
+  readonly at: number
 }
 
 export interface FlowQuery {
@@ -67,6 +75,11 @@ export interface FlowStates {
   meta(ref: FlowRef): Promise<FlowMeta | null>
   /** Forgets the states of flows that have no log (any more), untouched for so long; at most `flows` of them. */
   forget(olderThanMs: number, flows: number): Promise<number>
+  /**
+   * Notes when flows were last published to; never moves one back in time. Answers those that were written: the
+   * others are held by another transaction at this moment, or are not there.
+   */
+  active(flows: readonly FlowActivity[]): Promise<FlowRef[]>
   /** Order: last active first. */
   list(tenant: string, query: FlowQuery): Promise<FlowSummary[]>
 }

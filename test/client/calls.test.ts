@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { Http } from '../../client/http.js'
 import { ClientError, SpillwayClient } from '../../client/index.js'
+import { splitList } from '../../src/http/query.js'
 import { eventually } from '../support/eventually.js'
 import { type Answer, json, openWire, problem, quick, type Wire } from './wire.js'
 
@@ -35,6 +37,16 @@ describe('a call', () => {
     await expect(client.publish('f', 't', 1)).rejects.toMatchObject({ code: 'NETWORK', status: 0 })
     expect(wire.asked).toHaveLength(5)
   })
+
+  test.each([[['a,b']], [['a,b', 'c']], [['ä &+']], [['a', 'b', 'c,']]])(
+    'names the flows %j so that the server reads the same',
+    async (flows) => {
+      wire = await openWire(json([]))
+      await new Http({ baseUrl: wire.url }).send('GET', 'v1/stream', { lists: { flows } })
+      const list = wire.asked[0]?.url?.split('?flows=')[1] ?? ''
+      expect(splitList(list)).toEqual(flows)
+    },
+  )
 
   test('answers null for the state of a flow without one', async () => {
     const client = await calls(problem(404, 'NOT_FOUND'))

@@ -150,6 +150,7 @@ describe('the flows of a tenant', () => {
         last_event_id: null,
         created_at: expect.stringMatching(ISO),
         updated_at: expect.stringMatching(ISO),
+        active_at: expect.stringMatching(ISO),
       },
     ])
   })

@@ -80,9 +80,11 @@ function publishedJson(flow: string, { event, durability }: Stored): string {
   return `${eventJson(flow, event).slice(0, -1)},"durability":"${durability}"}`
 }
 
-function pageJson(flow: string, { events, gap, more }: HistoryPage): string {
-  const texts = events.map((event) => eventJson(flow, event))
-  if (gap) texts.unshift(JSON.stringify(itemEvent(flow, gap)))
+function pageJson(flow: string, { events, gaps, more }: HistoryPage): string {
+  const texts = [
+    ...gaps.map((gap) => JSON.stringify(itemEvent(flow, gap))),
+    ...events.map((event) => eventJson(flow, event)),
+  ]
   const last = events.at(-1)
   const next = more && last ? `"${formatId(last.term, last.seq)}"` : 'null'
   return `{"events":[${texts.join(',')}],"next":${next}}`
