@@ -1,6 +1,7 @@
 import { SpillwayError } from '../errors.js'
 import type { Database } from '../postgres/client.js'
 import { sqlState } from '../postgres/errors.js'
+import { TextArray } from '../postgres/text-array.js'
 import type { FlowRef } from '../tenant.js'
 import { FlowIds } from './flow-ids.js'
 import { groupDrafts } from './grouping.js'
@@ -79,7 +80,7 @@ export class PostgresLog implements EventLog {
         drafts.map((draft) => draft.source),
         unlessEmpty(drafts.map((draft) => draft.key)),
         unlessEmpty(drafts.map((draft) => draft.durability)),
-        drafts.map((draft) => draft.payload),
+        new TextArray(drafts.map((draft) => draft.payload)),
       ],
     )
     const answer = rows[0]
