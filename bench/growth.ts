@@ -57,7 +57,7 @@ async function byStored({ quick }: Options): Promise<void> {
       tenant.flow(`flow-${flow}`).publish('progress', payload(i), { source: 'bench' })
     const size = async () => {
       const { rows } = await client.query<{ bytes: string; events: string }>(
-        `SELECT pg_total_relation_size('spillway.events') AS bytes, sum(head - floor) AS events FROM spillway.flows`,
+        `SELECT pg_total_relation_size('spillway.events') AS bytes, sum(head - floor) AS events FROM spillway.flows JOIN spillway.heads ON flow_id = id`,
       )
       return { mb: Number(rows[0]?.bytes ?? 0) / 2 ** 20, events: Number(rows[0]?.events ?? 0) }
     }

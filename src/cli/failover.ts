@@ -118,7 +118,10 @@ async function reached(term: Term, store: StoreName, beyond: number, withinMs: n
 
 function show(report: TermReport, json: boolean): void {
   const { number, store, phase, want, reason, held, mode, instances, open_ms } = report
-  if (json) return output(true).line(report, '')
+  if (json) {
+    output(true).line(report, '')
+    return
+  }
   const state = phase === 'open' ? `for ${Math.round(open_ms / 1000)} s` : `closing towards ${want}`
   const why = reason === null ? '' : `, last turn: ${reason}`
   const stays = held ? '; an operator holds it there' : ''

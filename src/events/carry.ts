@@ -66,9 +66,9 @@ export class FastCarry implements Participant {
   #flows(reign: number, beyond: number): Promise<Numbered[]> {
     return this.#options.database.scoped('all', (tx) =>
       tx.query<Numbered>(
-        `SELECT id, tenant, flow, term_from, head FROM spillway.flows
-         WHERE durability = 'fast' AND counted = 'postgres' AND term = $1 AND head >= term_from AND id > $2
-         ORDER BY id LIMIT ${FLOWS}`,
+        `SELECT flow_id AS id, tenant, flow, term_from, head FROM spillway.heads
+         WHERE durability = 'fast' AND counted = 'postgres' AND term = $1 AND head >= term_from AND flow_id > $2
+         ORDER BY flow_id LIMIT ${FLOWS}`,
         [reign, beyond],
       ),
     )

@@ -27,16 +27,15 @@ export class Lanes implements Intake {
     if (!first) return []
     const asked = first.durability ?? this.#kinds.durabilityOf(first)
     if (asked === 'fast') return this.#fast.append(drafts)
-    // Who names none means the flow's own; a new flow's is durable, and whether it is new only PostgreSQL knows.
-    const named = first.durability
-      ? drafts
-      : drafts.map((draft): Draft => ({ ...draft, durability: 'durable' }))
-    const outcomes = await this.#durable.append(named)
+    // Who names none means the flow's own; a new flow's is durable, and whether it is new PostgreSQL knows: it refuses
+    // a fast flow whose log is elsewhere.
+    const outcomes = await this.#durable.append(drafts)
     const refused = outcomes.every(
       (outcome) => 'error' in outcome && outcome.error.code === 'DURABILITY_FIXED',
     )
-    if (first.durability || !refused) {
-      if (!refused) this.#kinds.learn(first, 'durable')
+    if (first.durability !== null || !refused) {
+      const stored = outcomes.find((outcome) => 'event' in outcome)
+      if (stored && 'event' in stored) this.#kinds.learn(first, stored.durability)
       return outcomes
     }
     this.#kinds.learn(first, 'fast')

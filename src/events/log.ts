@@ -111,6 +111,16 @@ export interface Recent {
   ): Promise<StoredEvent[] | undefined>
 }
 
+/** What a trim has left. */
+export interface Trimmed {
+  /** Seq of the newest trimmed event. */
+  readonly floor: number
+  /** How many events went. */
+  readonly events: number
+  /** Whether the flow still has more events than the retention allows. */
+  readonly more: boolean
+}
+
 /**
  * The log of record of every flow.
  *
@@ -132,15 +142,18 @@ export interface EventLog extends LogReader {
 /** A log whose retention is work of its own. */
 export interface RetainedLog extends EventLog {
   /**
-   * Trims the flow to its retention; returns how many events went.
-   * Errors: `FLOW_BUSY` (nothing trimmed) if another transaction holds the flow.
+   * Trims each flow to its retention, as far as one statement reaches; what it answers is in the order of `refs`.
+   * Never waits: a flow that somebody is trimming already is `undefined`.
    */
-  trim(ref: FlowRef, retention: Retention): Promise<number>
+  trim(refs: readonly FlowRef[], retention: Retention): Promise<readonly (Trimmed | undefined)[]>
   /**
    * Forgets flows without events that have been silent for long, at most `flows` of them; returns how many. Who
    * has a cursor of one is told `lost` if it comes to be again.
    */
   forget(retention: Retention, flows: number): Promise<number>
-  /** Trims flows whose oldest event is older than the retention, oldest first, at most `flows` of them; a busy one stays. */
+  /**
+   * Trims flows whose oldest event is older than the retention, oldest first, at most `flows` of them, as far as one
+   * statement reaches; returns how many events went.
+   */
   trimOldest(retention: Retention, flows: number): Promise<number>
 }

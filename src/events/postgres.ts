@@ -1,7 +1,9 @@
 import { SpillwayError } from '../errors.js'
 import type { Database } from '../postgres/client.js'
 import { sqlState } from '../postgres/errors.js'
+import { TextArray } from '../postgres/text-array.js'
 import type { FlowRef } from '../tenant.js'
+import { FlowIds } from './flow-ids.js'
 import { groupDrafts } from './grouping.js'
 import type {
   Batch,
@@ -14,11 +16,15 @@ import type {
   Retention,
   Since,
   StoredEvent,
+  Trimmed,
 } from './log.js'
+import { forgetFlows, trimFlows, trimOldest } from './postgres-retention.js'
 
 /** What spillway.append answers; its migration describes it. */
 interface Answer {
   readonly at: Date
+  /** Null if all that were given are right. */
+  readonly ids: readonly (number | string)[] | null
   readonly terms: readonly number[]
   readonly firsts: readonly number[]
   readonly durabilities: string
@@ -45,62 +51,53 @@ interface EventRow extends PositionRow {
   readonly at: number
 }
 
-/** Rows of one trim at most: a longer one would hold its locks for long. */
-const TRIM_ROWS = 5000
 /** Payload bytes of one read, unless a single event is larger. */
 const PAGE_BYTES = 4 * 1024 * 1024
 /** Payload bytes of one look at many flows, beside one event of each. */
 const LOOK_BYTES = 16 * 1024 * 1024
-/** Far beyond the longest time that a publish is repeated. */
-const RECEIPTS_KEPT = '10 minutes'
 
 export class PostgresLog implements RetainedLog {
   readonly #db: Database
+  readonly #ids = new FlowIds()
 
   constructor(db: Database) {
     this.#db = db
   }
 
   append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
-    return this.#append(
-      'spillway.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)',
-      [],
-      drafts,
-      batch,
-    )
+    return this.#append(null, drafts, batch)
   }
 
   /** As `append`, for fast flows, numbered under a reign. Errors: also `TERM_UNKNOWN` if it is over. */
   appendIn(reign: number, drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
-    const call = 'spillway.append_fast($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)'
-    return this.#append(call, [reign], drafts, batch)
+    return this.#append(reign, drafts, batch)
   }
 
-  async #append(
-    call: string,
-    before: readonly number[],
-    drafts: readonly Draft[],
-    batch: Batch,
-  ): Promise<readonly Outcome[]> {
+  async #append(reign: number | null, drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
     const { flows, counts, wanted, flowAt, rank } = groupDrafts(drafts)
-    const rows = await this.#query<Answer>(`SELECT * FROM ${call}`, [
-      ...before,
-      batch.token,
-      batch.repeat,
-      flows.map((ref) => ref.tenant),
-      flows.map((ref) => ref.flow),
-      counts,
-      wanted,
-      flowAt,
-      rank,
-      drafts.map((draft) => draft.type),
-      drafts.map((draft) => draft.source),
-      drafts.map((draft) => draft.key),
-      drafts.map((draft) => draft.durability),
-      drafts.map((draft) => draft.payload),
-    ])
+    const rows = await this.#query<Answer>(
+      'SELECT * FROM spillway.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)',
+      [
+        batch.token,
+        batch.repeat,
+        flows.map((ref) => ref.tenant),
+        flows.map((ref) => ref.flow),
+        this.#ids.known(flows),
+        counts,
+        unlessEmpty(wanted),
+        flowAt,
+        rank,
+        drafts.map((draft) => draft.type),
+        drafts.map((draft) => draft.source),
+        unlessEmpty(drafts.map((draft) => draft.key)),
+        unlessEmpty(drafts.map((draft) => draft.durability)),
+        new TextArray(drafts.map((draft) => draft.payload)),
+        reign,
+      ],
+    )
     const answer = rows[0]
     if (!answer) throw new SpillwayError('INTERNAL', 'spillway.append returned no row')
+    if (answer.ids) this.#ids.learn(flows, answer.ids)
     return drafts.map((draft, i) => outcomeOf(draft, answer, i, flowAt[i] as number, rank[i] as number))
   }
 
@@ -128,7 +125,7 @@ export class PostgresLog implements RetainedLog {
     const rows = await this.#db.scoped([ref.tenant], (tx) =>
       tx.query<EventRow>(
         `SELECT ${POSITION}, ${EVENT} FROM spillway.log_life l
-         LEFT JOIN spillway.flows f ON f.tenant = $1 AND f.flow = $2
+         LEFT JOIN (spillway.flows f JOIN spillway.heads h ON h.flow_id = f.id) ON f.tenant = $1 AND f.flow = $2
          LEFT JOIN LATERAL (SELECT x.*, ${runningBytes(direction)} FROM (
            SELECT * FROM spillway.events x
            WHERE x.flow_id = f.id AND x.tenant = $1 AND x.seq > $3 AND x.seq < $4
@@ -148,10 +145,11 @@ export class PostgresLog implements RetainedLog {
         `SELECT i.place, ${POSITION}, ${EVENT}
          FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS i (tenant, flow, after, place)
          CROSS JOIN spillway.log_life l
-         LEFT JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow
+         LEFT JOIN (spillway.flows f JOIN spillway.heads h ON h.flow_id = f.id)
+           ON f.tenant = i.tenant AND f.flow = i.flow
          LEFT JOIN LATERAL (SELECT x.*, ${runningBytes('ASC')} FROM (
            SELECT * FROM spillway.events x
-           WHERE x.flow_id = f.id AND x.tenant = i.tenant AND x.seq > i.after AND f.head > i.after
+           WHERE x.flow_id = f.id AND x.tenant = i.tenant AND x.seq > i.after AND h.head > i.after
            ORDER BY x.seq LIMIT $4
          ) x) e ON e.bytes <= $5 OR e.place = 1
          ORDER BY i.place, e.seq`,
@@ -169,85 +167,16 @@ export class PostgresLog implements RetainedLog {
     return byPlace.map(pageOf)
   }
 
-  async trim(ref: FlowRef, retention: Retention): Promise<number> {
-    return this.#db.scoped([ref.tenant], async (tx) => {
-      // Somebody's open transaction that holds the flow must not hold up the trimming of all others. A trim that
-      // a crash takes back is done again: it needs no wait for the disk.
-      await tx.query(
-        `SELECT set_config('lock_timeout', '250ms', true), set_config('synchronous_commit', 'off', true)`,
-      )
-      // The range is found without a lock on the head, so that publishing goes on beside the deletion.
-      const [deleted] = await tx.query<{ count: number; last: number }>(
-        `WITH gone AS (
-           DELETE FROM spillway.events x USING (
-             SELECT f.id, f.floor, greatest(f.head - $3::bigint, coalesce((
-               SELECT max(o.seq) FROM (
-                 SELECT seq, at FROM spillway.events WHERE flow_id = f.id AND seq > f.floor ORDER BY seq LIMIT ${TRIM_ROWS}
-               ) o WHERE o.at < clock_timestamp() - $4 * interval '1 millisecond'), 0)) AS last
-             FROM spillway.flows f WHERE f.tenant = $1 AND f.flow = $2
-           ) t
-           WHERE x.flow_id = t.id AND x.seq > t.floor AND x.seq <= least(t.last, t.floor + ${TRIM_ROWS})
-           RETURNING x.seq
-         )
-         SELECT count(*)::integer AS count, coalesce(max(seq), 0) AS last FROM gone`,
-        [ref.tenant, ref.flow, retention.maxEvents, retention.maxAgeMs],
-      )
-      const { count = 0, last = 0 } = deleted ?? {}
-      // A statement of its own: the update must see the events of the publish that it may have waited for.
-      await tx.query('SELECT FROM spillway.flows WHERE tenant = $1 AND flow = $2 FOR UPDATE', [
-        ref.tenant,
-        ref.flow,
-      ])
-      await tx.query(
-        `UPDATE spillway.flows f SET floor = greatest(f.floor, $3), oldest_at = (
-           SELECT x.at FROM spillway.events x WHERE x.flow_id = f.id ORDER BY x.seq LIMIT 1)
-         WHERE f.tenant = $1 AND f.flow = $2`,
-        [ref.tenant, ref.flow, last],
-      )
-      return count
-    })
+  async trim(refs: readonly FlowRef[], retention: Retention): Promise<readonly (Trimmed | undefined)[]> {
+    return trimFlows(this.#db, refs, retention)
   }
 
   async forget(retention: Retention, flows: number): Promise<number> {
-    const [row] = await this.#db.scoped('all', (tx) =>
-      tx.query<{ forgotten: number }>(
-        // A flow that comes to be again begins in a term that no cursor of its old life has.
-        `WITH gone AS (
-           DELETE FROM spillway.flows WHERE id IN (
-             SELECT id FROM spillway.flows
-             WHERE oldest_at IS NULL AND last_at < clock_timestamp() - $1 * interval '1 millisecond'
-             ORDER BY tenant, flow LIMIT $2 FOR UPDATE SKIP LOCKED)
-           RETURNING 1
-         ), later AS (
-           UPDATE spillway.log_life SET term = term + 1 WHERE EXISTS (SELECT FROM gone)
-         )
-         SELECT count(*)::integer AS forgotten FROM gone`,
-        [retention.flowAgeMs, flows],
-      ),
-    )
-    return row?.forgotten ?? 0
+    return forgetFlows(this.#db, retention, flows)
   }
 
   async trimOldest(retention: Retention, flows: number): Promise<number> {
-    const due = await this.#db.scoped('all', (tx) =>
-      tx.query<FlowRef>(
-        `SELECT tenant, flow FROM spillway.flows
-         WHERE oldest_at < clock_timestamp() - $1 * interval '1 millisecond' ORDER BY oldest_at LIMIT $2`,
-        [retention.maxAgeMs, flows],
-      ),
-    )
-    let trimmed = 0
-    for (const ref of due) {
-      try {
-        trimmed += await this.trim(ref, retention)
-      } catch (error) {
-        if (!(error instanceof SpillwayError && error.code === 'FLOW_BUSY')) throw error
-      }
-    }
-    await this.#db.query(
-      `DELETE FROM spillway.receipts WHERE at < clock_timestamp() - interval '${RECEIPTS_KEPT}'`,
-    )
-    return trimmed
+    return trimOldest(this.#db, retention, flows)
   }
 }
 
@@ -258,7 +187,7 @@ function runningBytes(direction: 'ASC' | 'DESC'): string {
 }
 
 const POSITION =
-  'coalesce(f.term, l.term) AS term, coalesce(f.term_from, 1) AS term_from, coalesce(f.head, 0) AS head, coalesce(f.floor, 0) AS floor, f.durability'
+  'coalesce(h.term, l.term) AS term, coalesce(h.term_from, 1) AS term_from, coalesce(h.head, 0) AS head, coalesce(f.floor, 0) AS floor, h.durability'
 const EVENT =
   'e.seq, e.term AS event_term, e.type, e.source, e.payload, extract(epoch FROM e.at)::float8 * 1000 AS at'
 
@@ -289,6 +218,11 @@ function eventsOf(rows: readonly EventRow[]): StoredEvent[] {
           },
         ],
   )
+}
+
+/** A column of which nothing is given needs not travel. */
+function unlessEmpty<T>(values: readonly (T | null)[]): readonly (T | null)[] | null {
+  return values.every((value) => value === null) ? null : values
 }
 
 function outcomeOf(draft: Draft, answer: Answer, index: number, flowAt: number, rank: number): Outcome {

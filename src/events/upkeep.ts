@@ -7,8 +7,8 @@ import type { Outcome, RetainedLog, Retention } from './log.js'
 const SLACK = 1.1
 const SWEEP_MS = 10_000
 const SWEEP_FLOWS = 200
-/** Flows trimmed at once; publishing needs the rest of the connections. */
-const TRIMS = 3
+/** Flows trimmed by one statement. */
+const TRIM_FLOWS = 100
 
 /**
  * Keeps every flow within its retention. By count: the process that publishes sees a flow grow and trims it.
@@ -66,10 +66,9 @@ export class Upkeep {
     for (let progress = true; progress && !this.#closed; ) {
       progress = false
       const due = [...this.#due]
-      for (let i = 0; i < due.length && !this.#closed; i += TRIMS) {
+      for (let i = 0; i < due.length && !this.#closed; i += TRIM_FLOWS) {
         await this.#sweep()
-        const trims = await Promise.all(due.slice(i, i + TRIMS).map(([tag, ref]) => this.#trim(tag, ref)))
-        progress ||= trims.includes(true)
+        progress = (await this.#trim(due.slice(i, i + TRIM_FLOWS))) || progress
       }
     }
   }
@@ -79,25 +78,31 @@ export class Upkeep {
     this.#sweepDue = false
     const { flowAgeMs } = this.#retention
     const ignore = () => 0
-    await this.#log.trimOldest(this.#retention, SWEEP_FLOWS).catch(ignore)
+    while (!this.#closed && (await this.#log.trimOldest(this.#retention, SWEEP_FLOWS).catch(ignore)) > 0);
     await this.#log.forget(this.#retention, SWEEP_FLOWS).catch(ignore)
     await this.#states.forget(flowAgeMs, SWEEP_FLOWS).catch(ignore)
   }
 
-  /** Answers false if the log did not let it: the flow stays due. */
-  async #trim(tag: string, ref: FlowRef): Promise<boolean> {
-    // Before the look: what is published from here on makes the flow due again.
-    this.#due.delete(tag)
+  /** Answers false if the log let none of them: they stay due. */
+  async #trim(due: readonly [string, FlowRef][]): Promise<boolean> {
+    // Before the look: what is published from here on makes a flow due again.
+    for (const [tag] of due) this.#due.delete(tag)
+    let progress = false
     try {
-      const { position } = await this.#log.read(ref, { order: 'asc', limit: 1 })
-      const trimmed = await this.#log.trim(ref, this.#retention)
-      if (this.#floors.size > 10_000) this.#floors.clear()
-      this.#floors.set(tag, position.floor + trimmed)
-      if (trimmed > 0 && position.head - position.floor - trimmed > this.#retention.maxEvents)
-        this.#due.set(tag, ref)
-      return true
+      const trimmed = await this.#log.trim(
+        due.map(([, ref]) => ref),
+        this.#retention,
+      )
+      if (this.#floors.size > 100_000) this.#floors.clear()
+      due.forEach(([tag, ref], i) => {
+        const left = trimmed[i]
+        if (left) this.#floors.set(tag, left.floor)
+        if (!left || left.more) this.#due.set(tag, ref)
+        progress ||= left !== undefined
+      })
+      return progress
     } catch {
-      this.#due.set(tag, ref)
+      for (const [tag, ref] of due) this.#due.set(tag, ref)
       return false
     }
   }

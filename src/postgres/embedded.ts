@@ -15,6 +15,7 @@ import {
 import { type DirectoryLock, lockDirectory } from './directory-lock.js'
 import { closed, translate } from './errors.js'
 import { SYNCED_PARAMS, SyncedFiles } from './synced-files.js'
+import { TextArray } from './text-array.js'
 
 /** PGlite in this process, its files under `<dataDir>/postgres`, held against a second process. */
 export class EmbeddedDatabase implements Database {
@@ -59,7 +60,7 @@ export class EmbeddedDatabase implements Database {
   async query<R extends object = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
     if (this.#closed) throw closed()
     try {
-      return (await this.#pglite.query<R>(text, [...values])).rows
+      return (await this.#pglite.query<R>(text, values.map(plain))).rows
     } catch (error) {
       throw translate(error)
     }
@@ -109,9 +110,14 @@ async function removeForGood(file: string, folder: string): Promise<void> {
   await handle.sync().finally(() => handle.close())
 }
 
+/** PGlite takes arrays as they are. */
+function plain(value: unknown): unknown {
+  return value instanceof TextArray ? value.texts : value
+}
+
 function queryable(tx: Transaction): Queryable {
   return {
     query: async <R extends object>(text: string, values: readonly unknown[] = []) =>
-      (await tx.query<R>(text, [...values])).rows,
+      (await tx.query<R>(text, values.map(plain))).rows,
   }
 }

@@ -122,13 +122,14 @@ export class PostgresStates implements FlowStates {
     const rows = await this.#db.scoped([tenant], (tx) =>
       tx.query<SummaryRow>(
         `SELECT s.flow, s.status, s.phase, s.progress, s.engagement, s.created_at, s.updated_at, s.active_at,
-           f.durability, f.term || '-' || f.head AS last_event_id
+           h.durability, h.term || '-' || h.head AS last_event_id
          FROM (
            SELECT * FROM spillway.flow_states
            WHERE tenant = $1 AND ($2::text IS NULL OR engagement = $2) AND ($3::text IS NULL OR status = $3)
            ORDER BY active_at DESC LIMIT $4
          ) s
          LEFT JOIN spillway.flows f ON f.tenant = s.tenant AND f.flow = s.flow
+         LEFT JOIN spillway.heads h ON h.flow_id = f.id
          ORDER BY s.active_at DESC`,
         [tenant, engagement, status, limit],
       ),

@@ -395,16 +395,52 @@ export function logConformance(name: string, open: () => Promise<LogStore>): voi
       it('keeps the newest so many', async () => {
         const ref = someFlow()
         await log.append(numbered(ref, 30), newBatch())
-        expect(await log.trim(ref, keep({ maxEvents: 40 }))).toBe(0)
-        expect(await log.trim(ref, keep({ maxEvents: 12 }))).toBe(18)
+        expect(await log.trim([ref], keep({ maxEvents: 40 }))).toEqual([{ floor: 0, events: 0, more: false }])
+        expect(await log.trim([ref], keep({ maxEvents: 12 }))).toEqual([
+          { floor: 18, events: 18, more: false },
+        ])
         const { events, position } = await log.read(ref, { order: 'asc', limit: 100 })
         expect(position).toEqual({ term: 1, termFrom: 1, head: 30, floor: 18 })
         expect(events.map((event) => event.seq)).toEqual(Array.from({ length: 12 }, (_, i) => i + 19))
-        expect(await log.trim(ref, keep({ maxEvents: 12 }))).toBe(0)
+        expect(await log.trim([ref], keep({ maxEvents: 12 }))).toEqual([
+          { floor: 18, events: 0, more: false },
+        ])
         expect(resume(position, parseCursor('1-3') ?? { term: 0, seq: 0 })).toEqual({
           after: 18,
           gap: { from: '1-4', to: '1-18', reason: 'trimmed' },
         })
+      })
+
+      it('trims many flows of many tenants at once, each to its own floor, and passes over what is not there', async () => {
+        const refs = Array.from({ length: 12 }, (_, i) => someFlow(`trimmed-${i % 3}`))
+        await log.append(
+          refs.flatMap((ref, i) => numbered(ref, i + 1)),
+          newBatch(),
+        )
+        const missing = someFlow()
+        const wanted = [...refs.slice(0, 6), missing, ...refs.slice(6)]
+        const floors = refs.map((_, i) => Math.max(0, i + 1 - 4))
+        const trimmed = floors.map((floor) => ({ floor, events: floor, more: false }))
+        expect(await log.trim(wanted, keep({ maxEvents: 4 }))).toEqual([
+          ...trimmed.slice(0, 6),
+          { floor: 0, events: 0, more: false },
+          ...trimmed.slice(6),
+        ])
+        for (const [i, ref] of refs.entries()) {
+          const { position, events } = await log.read(ref, { order: 'asc', limit: 100 })
+          expect(position).toMatchObject({ head: i + 1, floor: floors[i] })
+          expect(events[0]?.seq).toBe((floors[i] as number) + 1)
+        }
+        expect(await log.trim([], keep({ maxEvents: 4 }))).toEqual([])
+      })
+
+      it('goes as far as one statement reaches, and says that there is more', async () => {
+        const ref = someFlow()
+        for (let i = 0; i < 11; i++) await log.append(numbered(ref, 1000), newBatch())
+        const first = { floor: 10_000, events: 10_000, more: true }
+        expect(await log.trim([ref], keep({ maxEvents: 3 }))).toEqual([first])
+        const rest = { floor: 10_997, events: 997, more: false }
+        expect(await log.trim([ref], keep({ maxEvents: 3 }))).toEqual([rest])
       })
 
       it('removes what is too old, of every tenant, the oldest first, and goes on numbering', async () => {
@@ -435,7 +471,7 @@ export function logConformance(name: string, open: () => Promise<LogStore>): voi
         expect(seqsOf(await log.append([draft(refs[0] as FlowRef)], newBatch()))).toEqual([4])
         const oldest = await store.database.scoped('all', (tx) =>
           tx.query<{ kept: boolean }>(
-            `SELECT f.oldest_at >= clock_timestamp() - interval '1 minute' AS kept FROM spillway.flows f
+            `SELECT f.look_at >= clock_timestamp() - interval '1 minute' AS kept FROM spillway.flows f
              WHERE tenant LIKE 'old-%'`,
           ),
         )
@@ -492,7 +528,7 @@ async function age(db: Database, ref: FlowRef, count: number, seconds: number): 
       [ref.tenant, ref.flow, seconds, count],
     )
     await tx.query(
-      `UPDATE spillway.flows SET oldest_at = oldest_at - $3 * interval '1 second' WHERE tenant = $1 AND flow = $2`,
+      `UPDATE spillway.flows SET look_at = look_at - $3 * interval '1 second' WHERE tenant = $1 AND flow = $2`,
       [ref.tenant, ref.flow, seconds],
     )
   })

@@ -6,6 +6,7 @@ import { PostgresLog } from '../../src/events/postgres.js'
 import { EmbeddedDatabase } from '../../src/postgres/embedded.js'
 import { migrate } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
+import type { FlowRef } from '../../src/tenant.js'
 import { holdFlow, type Outside, openOutside, somebodyWaits } from '../postgres/outside.js'
 import { freshDatabase } from '../support/database.js'
 import { eventually } from '../support/eventually.js'
@@ -115,24 +116,46 @@ describe('the event log beside other transactions', () => {
     expect(await readAll(log, ref)).toHaveLength(2)
   })
 
-  it('does not forget the age of an event that was published while the flow was trimmed', async () => {
+  it('trims beside a publish that is not committed, and keeps the flow and the event of that', async () => {
     const ref = someFlow()
     await log.append(numbered(ref, 3), newBatch())
+    const release = await outside.hold(`SELECT spillway.publish($1, $2, 'tick')`, [ref.tenant, ref.flow])
+    expect(await log.trim([ref], keep({ maxEvents: 0 }))).toEqual([{ floor: 3, events: 3, more: false }])
+    const forget = { ...keep({}), flowAgeMs: 0 }
+    expect(await log.forget(forget, 100)).toBe(0)
+    await release('COMMIT')
+    expect(await log.forget(forget, 100)).toBe(0)
+    expect((await readAll(log, ref)).map(({ seq }) => seq)).toEqual([4])
     await outside.client.query(
       `UPDATE spillway.events SET at = at - interval '1 hour'
        WHERE flow_id = (SELECT id FROM spillway.flows WHERE flow = $1)`,
       [ref.flow],
     )
-    const release = await outside.hold(`SELECT spillway.publish($1, $2, 'tick')`, [ref.tenant, ref.flow])
-    const trimming = log.trim(ref, keep({ maxAgeMs: 60_000 }))
-    await eventually(() => somebodyWaits(watcher), { what: 'the trim waits' })
-    await release('COMMIT')
-    expect(await trimming).toBe(3)
-    const { rows } = await outside.client.query(
-      'SELECT oldest_at, floor FROM spillway.flows WHERE flow = $1',
+    await outside.client.query(
+      `UPDATE spillway.flows SET look_at = look_at - interval '1 hour' WHERE flow = $1`,
       [ref.flow],
     )
-    expect(rows).toEqual([{ oldest_at: expect.any(Date), floor: '3' }])
+    expect(await log.trimOldest(keep({ maxAgeMs: 60_000 }), 100)).toBe(1)
+    expect(await log.forget(forget, 100)).toBe(1)
+    await outside.client.query('UPDATE spillway.log_life SET term = 1')
+  })
+
+  it('takes an id that it has learnt for no other flow, nor for one that was forgotten', async () => {
+    const [gone, other] = [someFlow(), someFlow()]
+    await log.append([draft(gone), draft(other)], newBatch())
+    await log.append([draft(gone), draft(other)], newBatch())
+    // As another instance would: this log still knows the flow's id.
+    await outside.client.query('DELETE FROM spillway.heads WHERE flow = $1', [gone.flow])
+    await outside.client.query('DELETE FROM spillway.flows WHERE flow = $1', [gone.flow])
+    expect(seqsOf(await log.append([draft(gone), draft(other)], newBatch()))).toEqual([1, 3])
+    // As after a restore: the id that this log knows is another flow's now.
+    await outside.client.query(
+      `WITH renamed AS (UPDATE spillway.flows SET flow = $2 WHERE flow = $1)
+       UPDATE spillway.heads SET flow = $2 WHERE flow = $1`,
+      [gone.flow, `${gone.flow}-renamed`],
+    )
+    expect(seqsOf(await log.append([draft(gone), draft(other)], newBatch()))).toEqual([1, 4])
+    expect(await readAll(log, { ...gone, flow: `${gone.flow}-renamed` })).toHaveLength(1)
   })
 
   it('never goes back to an older term, whenever the log began another life', async () => {
@@ -152,29 +175,31 @@ describe('the event log beside other transactions', () => {
     await watcher.client.query('UPDATE spillway.log_life SET term = 1')
   })
 
-  it('does not wait long to trim a flow that another transaction holds', async () => {
-    const ref = someFlow()
-    await log.append(numbered(ref, 9), newBatch())
-    const release = await holdFlow(outside, ref.tenant, ref.flow)
-    await expect(log.trim(ref, keep({ maxEvents: 3 }))).rejects.toMatchObject({ code: 'FLOW_BUSY' })
-    await release()
-    expect(await readAll(log, ref)).toHaveLength(9)
-    expect(await log.trim(ref, keep({ maxEvents: 3 }))).toBe(6)
-  })
-
-  it('trims by age the flows that it can, beside one that another transaction holds', async () => {
+  it('passes over a flow that somebody is trimming, and trims those beside it', async () => {
     const refs = [someFlow('aged'), someFlow('aged')]
+    const [held] = refs as [FlowRef]
     await log.append(
-      refs.flatMap((ref) => numbered(ref, 2)),
+      refs.flatMap((ref) => numbered(ref, 9)),
       newBatch(),
     )
+    const hold = () =>
+      outside.hold('SELECT FROM spillway.flows WHERE tenant = $1 AND flow = $2 FOR UPDATE', [
+        held.tenant,
+        held.flow,
+      ])
+    const left = { floor: 6, events: 6, more: false }
+    let release = await hold()
+    expect(await log.trim(refs, keep({ maxEvents: 3 }))).toEqual([undefined, left])
+    await release()
+    expect(await log.trim(refs, keep({ maxEvents: 3 }))).toEqual([left, { ...left, events: 0 }])
+
     await outside.client.query(`UPDATE spillway.events SET at = at - interval '1 hour' WHERE tenant = 'aged'`)
     await outside.client.query(
-      `UPDATE spillway.flows SET oldest_at = oldest_at - interval '1 hour' WHERE tenant = 'aged'`,
+      `UPDATE spillway.flows SET look_at = look_at - interval '1 hour' WHERE tenant = 'aged'`,
     )
-    const release = await holdFlow(outside, 'aged', refs[0]?.flow as string)
-    expect(await log.trimOldest(keep({ maxAgeMs: 60_000 }), 100)).toBe(2)
+    release = await hold()
+    expect(await log.trimOldest(keep({ maxAgeMs: 60_000 }), 100)).toBe(3)
     await release()
-    expect(await log.trimOldest(keep({ maxAgeMs: 60_000 }), 100)).toBe(2)
+    expect(await log.trimOldest(keep({ maxAgeMs: 60_000 }), 100)).toBe(3)
   })
 })

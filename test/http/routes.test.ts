@@ -6,10 +6,11 @@ import { type Running, start } from './running.js'
 
 /** What retention does, now. */
 async function trim({ database }: Spillway, flow: string, maxEvents: number): Promise<void> {
-  await new PostgresLog(database).trim(
-    { tenant: 'default', flow },
-    { maxEvents, maxAgeMs: 1e12, flowAgeMs: 1e12 },
-  )
+  await new PostgresLog(database).trim([{ tenant: 'default', flow }], {
+    maxEvents,
+    maxAgeMs: 1e12,
+    flowAgeMs: 1e12,
+  })
 }
 
 let running: Running

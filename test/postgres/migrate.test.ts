@@ -1,9 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { Client } from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { PostgresLog } from '../../src/events/postgres.js'
 import type { Database, Queryable } from '../../src/postgres/client.js'
 import { migrate, migrations } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
+import { draft, newBatch } from '../events/drafts.js'
 import { freshDatabase } from '../support/database.js'
 import { startPgBouncer } from '../support/pgbouncer.js'
 import { startPostgres } from '../support/postgres.js'
@@ -77,6 +79,42 @@ it('refuses a schema that is newer than the code, and names a way out', async ()
   const database = connect(fresh.url)
   await expect(migrate(database)).rejects.toMatchObject({ code: 'SCHEMA_TOO_NEW', temporary: false })
   await expect(migrate(database)).rejects.toThrow('newer version')
+})
+
+it('takes the flows of an older schema over: where they stand, what is trimmed, what is empty', async () => {
+  const own = await freshDatabase()
+  const database = connect(own.url)
+  await migrate(database, migrations().slice(0, 4))
+  await database.scoped('all', async (tx) => {
+    await tx.query(
+      `INSERT INTO spillway.flows (tenant, flow, durability, term, term_from, head, floor, last_at, oldest_at)
+       VALUES ('acme', 'kept', 'fast', 3, 2, 4, 1, now(), now() - interval '2 hours'),
+         ('acme', 'empty', 'durable', 3, 1, 9, 9, now() - interval '1 hour', NULL)`,
+    )
+    await tx.query(
+      `INSERT INTO spillway.events (flow_id, seq, term, tenant, type, source, at, payload)
+       SELECT f.id, s, 3, 'acme', 'old', 'test', now() - interval '2 hours', '{}'
+       FROM spillway.flows f, generate_series(2, 4) s WHERE f.flow = 'kept'`,
+    )
+  })
+  await database.query('UPDATE spillway.log_life SET term = 3')
+  expect(await migrate(database)).toEqual(migrations().slice(4))
+
+  const log = new PostgresLog(database)
+  const kept = { tenant: 'acme', flow: 'kept' }
+  const page = await log.read(kept, { order: 'asc', limit: 10 })
+  expect(page.position).toEqual({ term: 3, termFrom: 2, head: 4, floor: 1 })
+  expect(page.events).toHaveLength(3)
+  expect(await log.append([draft(kept)], newBatch())).toMatchObject([
+    { event: { term: 3, seq: 5 }, durability: 'fast' },
+  ])
+  const hours = (n: number) => ({ maxEvents: 100, maxAgeMs: n * 3_600_000, flowAgeMs: n * 3_600_000 })
+  expect(await log.trimOldest(hours(1.5), 10)).toBe(3)
+  expect(await log.forget(hours(1.5), 10)).toBe(0)
+  expect(await log.forget(hours(0.5), 10)).toBe(1)
+  await database.close()
+  open.splice(open.indexOf(database), 1)
+  await own.drop()
 })
 
 it('works through PgBouncer in transaction mode', async () => {

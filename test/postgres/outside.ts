@@ -28,7 +28,7 @@ export async function openOutside(url: string): Promise<Outside> {
 
 /** Takes the row of a flow, as a long publish in a transaction would. */
 export async function holdFlow(outside: Outside, tenant: string, flow: string) {
-  return outside.hold(`SELECT FROM spillway.flows WHERE tenant = $1 AND flow = $2 FOR UPDATE`, [tenant, flow])
+  return outside.hold(`SELECT FROM spillway.heads WHERE tenant = $1 AND flow = $2 FOR UPDATE`, [tenant, flow])
 }
 
 /** True while some backend waits for a lock. */

@@ -4,7 +4,8 @@ ALTER TABLE spillway.flow_states ADD COLUMN active_at timestamptz;
 -- Row-level security holds for the owner too.
 SELECT set_config('spillway.scope', 'all', true);
 UPDATE spillway.flow_states s SET active_at = greatest(s.updated_at, (
-  SELECT f.last_at FROM spillway.flows f WHERE f.tenant = s.tenant AND f.flow = s.flow));
+  SELECT x.at FROM spillway.flows f JOIN spillway.events x ON x.flow_id = f.id
+  WHERE f.tenant = s.tenant AND f.flow = s.flow ORDER BY x.seq DESC LIMIT 1));
 SELECT set_config('spillway.scope', '', true);
 ALTER TABLE spillway.flow_states ALTER COLUMN active_at SET DEFAULT clock_timestamp(), ALTER COLUMN active_at SET NOT NULL;
 

@@ -1,28 +1,49 @@
 -- Fast flows: whose numbers the reigning store gives, under the reign's number as their term.
-ALTER TABLE spillway.flows ADD COLUMN counted text COLLATE "C" NOT NULL DEFAULT 'postgres' CHECK (counted IN ('redis', 'postgres'));
-COMMENT ON COLUMN spillway.flows.counted IS 'Which store gave the last numbers: what Redis gave is known here with a delay.';
 
-CREATE OR REPLACE FUNCTION spillway.append(
+-- The migrating login may be held by row-level security as well.
+SELECT set_config('spillway.scope', 'all', true);
+
+-- Which store gave the last numbers. What Redis gave is known here a second late.
+ALTER TABLE spillway.heads ADD COLUMN counted text COLLATE "C" NOT NULL DEFAULT 'postgres' CHECK (counted IN ('redis', 'postgres'));
+
+-- Numbers that Redis may have given without anybody here having heard of it.
+CREATE FUNCTION spillway.leap() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 10000::bigint';
+
+DROP FUNCTION spillway.append(uuid, boolean, text[], text[], bigint[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[]);
+
+-- As its migration before describes it, and for fast flows under a reign: the same statement checks that PostgreSQL
+-- still reigns under that number. Where Redis counted before, the numbers that it may have given are leapt over.
+-- Without a reign a fast flow whose log is elsewhere, or of another reign, is refused as durable.
+CREATE FUNCTION spillway.append(
   token uuid, is_repeat boolean,
-  tenants text[], flows text[], counts integer[], wanted text[],
+  tenants text[], flows text[], known bigint[], counts integer[], wanted text[],
   flow_at integer[], rank integer[], types text[], sources text[], keys text[], asked text[], payloads text[],
-  OUT at timestamptz, OUT terms integer[], OUT firsts bigint[], OUT durabilities text, OUT odd jsonb
+  reign integer DEFAULT NULL,
+  OUT at timestamptz, OUT ids bigint[], OUT terms integer[], OUT firsts bigint[], OUT durabilities text, OUT odd jsonb
 )
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
-  ids bigint[];
+  found_ids bigint[] := known;
+  taken bigint[];
   kinds text[];
   life integer;
+  ask text[] := asked;
+  strays boolean[];
+  reigning integer;
 BEGIN
-  PERFORM set_config('spillway.tenants', ARRAY(SELECT DISTINCT unnest(tenants))::text, true);
+  PERFORM set_config('spillway.tenants', (CASE WHEN tenants[1] = tenants[cardinality(tenants)]
+    THEN ARRAY[tenants[1]] ELSE ARRAY(SELECT DISTINCT unnest(tenants)) END)::text, true);
   IF token IS NOT NULL THEN
     IF is_repeat THEN
       SELECT r.at, r.terms, r.firsts, r.durabilities, r.odd INTO at, terms, firsts, durabilities, odd
       FROM spillway.receipts r WHERE r.token = append.token;
       IF FOUND THEN RETURN; END IF;
+    END IF;
+    IF reign IS NOT NULL AND NOT spillway.reigns(reign, 'postgres') THEN
+      RAISE EXCEPTION 'TERM_UNKNOWN: term % does not reign on PostgreSQL', reign USING ERRCODE = '55000';
     END IF;
     -- A publish that waits for somebody's open transaction would hold up the whole batch.
     PERFORM set_config('lock_timeout', '250ms', true);
@@ -32,109 +53,82 @@ BEGIN
   END IF;
 
   LOOP
+    IF array_position(found_ids, NULL) IS NOT NULL THEN
+      SELECT array_agg(coalesce(i.id, (
+        SELECT f.id FROM spillway.flows f WHERE f.tenant = i.tenant AND f.flow = i.flow)) ORDER BY i.place)
+      INTO found_ids FROM unnest(tenants, flows, found_ids) WITH ORDINALITY AS i (tenant, flow, id, place);
+      IF array_position(found_ids, NULL) IS NOT NULL THEN
+        WITH made AS (
+          INSERT INTO spillway.flows (tenant, flow, durability)
+          SELECT i.tenant, i.flow, coalesce(i.durability, CASE WHEN reign IS NULL THEN 'durable' ELSE 'fast' END)
+          FROM unnest(tenants, flows, found_ids, wanted) WITH ORDINALITY AS i (tenant, flow, id, durability, place)
+          WHERE i.id IS NULL
+            AND NOT EXISTS (SELECT FROM spillway.flows f WHERE f.tenant = i.tenant AND f.flow = i.flow)
+          ORDER BY i.place
+          ON CONFLICT (tenant, flow) DO NOTHING
+          RETURNING id, tenant, flow, durability
+        )
+        INSERT INTO spillway.heads (flow_id, head, term, tenant, flow, durability)
+        -- Not `life`: a flow that was forgotten since that was read must not begin in its old term.
+        SELECT m.id, 0, CASE WHEN reign IS NOT NULL AND m.durability = 'fast' THEN reign
+          ELSE (SELECT l.term FROM spillway.log_life l) END, m.tenant, m.flow, m.durability FROM made m;
+        CONTINUE;
+      END IF;
+    END IF;
     SELECT l.term INTO life FROM spillway.log_life l;
+    SELECT t.number INTO reigning FROM spillway.term t WHERE t.store = 'postgres';
     WITH head AS (
-      UPDATE spillway.flows f SET
-        head = f.head + i.n,
+      UPDATE spillway.heads h SET
+        head = h.head + i.n + CASE WHEN reign IS NOT NULL AND h.counted = 'redis' THEN spillway.leap() ELSE 0 END,
         -- Never back: the life may have grown while this waited for the flow. A fast flow's term is its reign.
-        term = CASE WHEN f.durability = 'fast' THEN f.term ELSE greatest(f.term, life) END,
-        term_from = CASE WHEN f.durability = 'fast' OR f.term >= life THEN f.term_from ELSE f.head + 1 END,
-        last_at = clock_timestamp(),
-        oldest_at = coalesce(f.oldest_at, clock_timestamp())
-      FROM unnest(tenants, flows, counts) WITH ORDINALITY AS i (tenant, flow, n, place)
-      WHERE f.tenant = i.tenant AND f.flow = i.flow
-      RETURNING i.place, f.id, f.head - i.n + 1 AS first, f.term, f.durability
+        term = greatest(h.term, CASE WHEN h.durability = 'durable' THEN life ELSE reign END),
+        term_from = CASE
+          WHEN h.durability = 'durable' THEN CASE WHEN h.term >= life THEN h.term_from ELSE h.head + 1 END
+          WHEN reign IS NULL OR h.term >= reign AND h.counted = 'postgres' THEN h.term_from
+          ELSE h.head + 1 + CASE WHEN h.counted = 'redis' THEN spillway.leap() ELSE 0 END END,
+        counted = CASE WHEN reign IS NULL THEN h.counted ELSE 'postgres' END
+      FROM unnest(tenants, flows, found_ids, counts) WITH ORDINALITY AS i (tenant, flow, id, n, place)
+      WHERE h.flow_id = i.id AND h.tenant = i.tenant AND h.flow = i.flow
+      RETURNING i.place, h.flow_id, h.head - i.n + 1 AS first, h.term, h.durability,
+        h.durability = 'fast' AND (h.counted = 'redis' OR h.term IS DISTINCT FROM reigning) AS stray
     )
-    SELECT array_agg(h.id ORDER BY h.place), array_agg(h.first ORDER BY h.place),
-      array_agg(h.term ORDER BY h.place), array_agg(h.durability ORDER BY h.place)
-    INTO ids, firsts, terms, kinds
-    FROM head h;
-    EXIT WHEN cardinality(ids) = cardinality(flows);
-    -- Flows that are new. What the update has added is given back, and all of them are taken once more: rare.
-    UPDATE spillway.flows f SET head = f.head - i.n
-    FROM unnest(tenants, flows, counts) AS i (tenant, flow, n)
-    WHERE f.tenant = i.tenant AND f.flow = i.flow AND f.id = ANY (ids);
-    INSERT INTO spillway.flows (tenant, flow, durability, term, head)
-    -- Not `life`: a flow that was forgotten since that was read must not begin in its old term.
-    SELECT i.tenant, i.flow, coalesce(i.durability, 'durable'), (SELECT l.term FROM spillway.log_life l), 0
-    FROM unnest(tenants, flows, wanted) WITH ORDINALITY AS i (tenant, flow, durability, place)
-    WHERE NOT EXISTS (SELECT FROM spillway.flows f WHERE f.tenant = i.tenant AND f.flow = i.flow)
-    ORDER BY i.place
-    ON CONFLICT (tenant, flow) DO NOTHING;
+    SELECT array_agg(h.flow_id), array_agg(h.first), array_agg(h.term), array_agg(h.durability),
+      string_agg(left(h.durability, 1), ''), array_agg(h.stray)
+    INTO taken, firsts, terms, kinds, durabilities, strays
+    FROM (SELECT * FROM head ORDER BY place) h;
+    EXIT WHEN cardinality(taken) = cardinality(flows);
+    -- A flow was forgotten since its id was learnt. What the update has added is given back, and all of them are
+    -- taken once more, by their names: rare.
+    UPDATE spillway.heads h SET head = h.head - i.n
+    FROM unnest(tenants, flows, found_ids, counts) AS i (tenant, flow, id, n)
+    WHERE h.flow_id = i.id AND h.tenant = i.tenant AND h.flow = i.flow AND h.flow_id = ANY (taken);
+    found_ids := array_fill(NULL::bigint, ARRAY[cardinality(flows)]);
   END LOOP;
   at := date_trunc('milliseconds', clock_timestamp());
-  durabilities := array_to_string(ARRAY(SELECT left(k, 1) FROM unnest(kinds) k), '');
+  IF found_ids IS DISTINCT FROM known THEN ids := found_ids; END IF;
 
-  IF EXISTS (
-    SELECT FROM unnest(flow_at, rank, asked, keys) AS e (f, r, asked, key)
+  -- A fast flow is another store's now, or another reign's: its publish must come under that.
+  IF reign IS NULL AND true = ANY (strays) THEN
+    ask := ARRAY(SELECT CASE WHEN strays[e.f] THEN 'durable' ELSE e.asked END
+      FROM unnest(flow_at, CASE WHEN asked IS NULL THEN array_fill(NULL::text, ARRAY[cardinality(flow_at)]) ELSE asked END)
+        WITH ORDINALITY AS e (f, asked, place) ORDER BY e.place);
+  END IF;
+
+  IF (keys IS NOT NULL OR ask IS NOT NULL) AND EXISTS (
+    SELECT FROM unnest(flow_at, rank, ask, keys) AS e (f, r, asked, key)
     WHERE e.asked <> kinds[e.f] OR e.r = 0
-      OR e.key IS NOT NULL AND EXISTS (SELECT FROM spillway.events x WHERE x.flow_id = ids[e.f] AND x.key = e.key)
+      OR e.key IS NOT NULL AND EXISTS (SELECT FROM spillway.events x WHERE x.flow_id = taken[e.f] AND x.key = e.key)
   ) THEN
-    odd := spillway.append_odd(at, tenants, ids, firsts, terms, kinds, flow_at, types, sources, keys, asked, payloads);
+    odd := spillway.append_odd(at, tenants, taken, firsts, terms, kinds, flow_at, types, sources, keys, ask, payloads);
   ELSE
     INSERT INTO spillway.events (flow_id, seq, term, tenant, type, source, key, at, payload)
-    SELECT ids[e.f], firsts[e.f] + e.r - 1, terms[e.f], tenants[e.f], e.type, e.source, e.key, append.at, e.payload
+    SELECT taken[e.f], firsts[e.f] + e.r - 1, terms[e.f], tenants[e.f], e.type, e.source, e.key, append.at, e.payload
     FROM unnest(flow_at, rank, types, sources, keys, payloads) AS e (f, r, type, source, key, payload);
   END IF;
   IF token IS NOT NULL THEN
     -- If the first try is still committing, this waits for it and fails; the next repeat reads its receipt.
     INSERT INTO spillway.receipts VALUES (append.token, append.at, append.terms, append.firsts, append.durabilities, append.odd);
   END IF;
-END $$;
-
--- Numbers that Redis may have given without anybody here having heard of it.
-CREATE FUNCTION spillway.leap() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 10000::bigint';
-
-CREATE FUNCTION spillway.is_fast(the_tenant text, the_flow text) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  outer_tenants text := coalesce(current_setting('spillway.tenants', true), '');
-  answer boolean;
-BEGIN
-  PERFORM set_config('spillway.tenants', ARRAY[the_tenant]::text, true);
-  SELECT f.durability = 'fast' INTO answer FROM spillway.flows f WHERE f.tenant = the_tenant AND f.flow = the_flow;
-  PERFORM set_config('spillway.tenants', outer_tenants, true);
-  RETURN coalesce(answer, false);
-END $$;
-
--- spillway.append for fast flows while PostgreSQL reigns: in the same statement it checks that it still does. Where
--- Redis counted before, the numbers that it may have given are leapt over.
-CREATE FUNCTION spillway.append_fast(
-  reign integer, token uuid, is_repeat boolean,
-  tenants text[], flows text[], counts integer[], wanted text[],
-  flow_at integer[], rank integer[], types text[], sources text[], keys text[], asked text[], payloads text[],
-  OUT at timestamptz, OUT terms integer[], OUT firsts bigint[], OUT durabilities text, OUT odd jsonb
-)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  IF NOT spillway.reigns(reign, 'postgres') THEN
-    RAISE EXCEPTION 'TERM_UNKNOWN: term % does not reign on PostgreSQL', reign USING ERRCODE = '55000';
-  END IF;
-  PERFORM set_config('spillway.tenants', ARRAY(SELECT DISTINCT unnest(tenants))::text, true);
-  PERFORM set_config('lock_timeout', '250ms', true);
-  IF EXISTS (
-    SELECT FROM unnest(tenants, flows) AS i (tenant, flow)
-    LEFT JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow
-    WHERE f.id IS NULL OR f.durability = 'fast' AND (f.term <> reign OR f.counted <> 'postgres')
-  ) THEN
-    INSERT INTO spillway.flows (tenant, flow, durability, term, head)
-    SELECT i.tenant, i.flow, 'fast', reign, 0 FROM unnest(tenants, flows) WITH ORDINALITY AS i (tenant, flow, place)
-    ORDER BY i.place
-    ON CONFLICT (tenant, flow) DO NOTHING;
-    -- In the order of all others, so that two never wait for each other in a circle.
-    PERFORM FROM spillway.flows f JOIN unnest(tenants, flows) WITH ORDINALITY AS i (tenant, flow, place)
-      ON f.tenant = i.tenant AND f.flow = i.flow ORDER BY i.place FOR UPDATE OF f;
-    UPDATE spillway.flows f SET term = reign, counted = 'postgres', head = n.head, term_from = n.head + 1
-    FROM (
-      SELECT f.id, f.head + CASE WHEN f.counted = 'redis' THEN spillway.leap() ELSE 0 END AS head
-      FROM spillway.flows f JOIN unnest(tenants, flows) AS i (tenant, flow) ON f.tenant = i.tenant AND f.flow = i.flow
-      WHERE f.durability = 'fast' AND (f.term < reign OR f.counted <> 'postgres')
-    ) n
-    WHERE f.id = n.id;
-  END IF;
-  SELECT a.* INTO at, terms, firsts, durabilities, odd FROM spillway.append(token, is_repeat, tenants, flows, counts,
-    wanted, flow_at, rank, types, sources, keys, asked, payloads) a;
 END $$;
 
 -- Makes fast flows known before Redis counts them. Answers each one's durability, and the number beyond which a
@@ -144,22 +138,30 @@ RETURNS TABLE (place bigint, durability text, base bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  INSERT INTO spillway.flows (tenant, flow, durability, term, head, counted)
-  SELECT i.tenant, i.flow, 'fast', reign, 0, 'redis' FROM unnest(tenants, flows) WITH ORDINALITY AS i (tenant, flow, place)
-  ORDER BY i.tenant, i.flow
-  ON CONFLICT (tenant, flow) DO NOTHING;
-  RETURN QUERY SELECT i.place, f.durability,
-    f.head + CASE WHEN f.counted = 'redis' AND f.head > 0 THEN spillway.leap() ELSE 0 END
+  WITH made AS (
+    INSERT INTO spillway.flows (tenant, flow, durability)
+    SELECT i.tenant, i.flow, 'fast' FROM unnest(tenants, flows) AS i (tenant, flow)
+    WHERE NOT EXISTS (SELECT FROM spillway.flows f WHERE f.tenant = i.tenant AND f.flow = i.flow)
+    ORDER BY i.tenant, i.flow
+    ON CONFLICT (tenant, flow) DO NOTHING
+    RETURNING id, flows.tenant, flows.flow
+  )
+  INSERT INTO spillway.heads (flow_id, head, term, tenant, flow, durability, counted)
+  SELECT m.id, 0, reign, m.tenant, m.flow, 'fast', 'redis' FROM made m;
+  RETURN QUERY SELECT i.place, h.durability,
+    h.head + CASE WHEN h.counted = 'redis' AND h.head > 0 THEN spillway.leap() ELSE 0 END
   FROM unnest(tenants, flows) WITH ORDINALITY AS i (tenant, flow, place)
-  JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow;
+  JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow
+  JOIN spillway.heads h ON h.flow_id = f.id;
 END $$;
 
 -- Says how far fast flows have come on Redis, while it reigns or its reign ends.
-CREATE FUNCTION spillway.report_heads(reign integer, tenants text[], flows text[], heads bigint[]) RETURNS void
+CREATE FUNCTION spillway.report_heads(reign integer, tenants text[], flows text[], counts bigint[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  UPDATE spillway.flows f SET head = greatest(f.head, i.head), term = reign, counted = 'redis', last_at = clock_timestamp()
-  FROM unnest(tenants, flows, heads) AS i (tenant, flow, head)
-  WHERE f.tenant = i.tenant AND f.flow = i.flow AND f.durability = 'fast' AND f.term <= reign
+  UPDATE spillway.heads h SET head = greatest(h.head, i.head), term = reign, counted = 'redis'
+  FROM unnest(tenants, flows, counts) AS i (tenant, flow, head)
+  JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow
+  WHERE h.flow_id = f.id AND h.durability = 'fast' AND h.term <= reign
     AND EXISTS (SELECT FROM spillway.term t WHERE t.number = reign AND t.store = 'redis')
 $$;
 
@@ -190,19 +192,19 @@ BEGIN
   ELSIF payload IS NULL OR octet_length(payload::text) > 262144 THEN
     RAISE EXCEPTION 'PAYLOAD_TOO_LARGE: payload must be JSON of at most 262144 bytes' USING ERRCODE = '22023';
   END IF;
-  IF EXISTS (SELECT FROM spillway.term t WHERE t.store = 'redis') AND spillway.is_fast(tenant, flow) THEN
-    RAISE EXCEPTION 'DURABILITY_FIXED: the flow % is fast and Redis has it: publish it through the library', flow USING ERRCODE = '22023';
-  END IF;
-  SELECT * INTO answer FROM spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[1], ARRAY[NULL::text], ARRAY[1], ARRAY[1],
-    ARRAY[type], ARRAY[source], ARRAY[key], ARRAY[NULL::text], ARRAY[payload::text]);
+  SELECT * INTO answer FROM spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[NULL::bigint], ARRAY[1], NULL,
+    ARRAY[1], ARRAY[1], ARRAY[type], ARRAY[source], CASE WHEN key IS NOT NULL THEN ARRAY[key] END, NULL, ARRAY[payload::text]);
   PERFORM set_config('spillway.tenants', outer_tenants, true);
+  IF answer.odd #>> '{1,refused}' IS NOT NULL THEN
+    RAISE EXCEPTION 'DURABILITY_FIXED: the flow % is fast and its log is elsewhere: publish to it through the library', flow
+      USING ERRCODE = '22023';
+  END IF;
   IF announce THEN PERFORM pg_notify('spillway', '*'); END IF;
   RETURN coalesce(answer.odd #>> '{1,term}', answer.terms[1]::text) || '-' || coalesce(answer.odd #>> '{1,seq}', answer.firsts[1]::text);
 END $$;
 
 GRANT CREATE ON SCHEMA spillway TO spillway_app;
-ALTER FUNCTION spillway.is_fast(text, text) OWNER TO spillway_app;
-ALTER FUNCTION spillway.append_fast(integer, uuid, boolean, text[], text[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[]) OWNER TO spillway_app;
+ALTER FUNCTION spillway.append(uuid, boolean, text[], text[], bigint[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[], integer) OWNER TO spillway_app;
 REVOKE CREATE ON SCHEMA spillway FROM spillway_app;
-REVOKE ALL ON FUNCTION spillway.is_fast(text, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION spillway.append_fast(integer, uuid, boolean, text[], text[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION spillway.append(uuid, boolean, text[], text[], bigint[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[], integer) FROM PUBLIC;
+SELECT set_config('spillway.scope', '', true);
