@@ -41,10 +41,10 @@ describe('a reader that pages through a history', () => {
       'DELETE FROM spillway.events x USING spillway.flows f WHERE x.flow_id = f.id AND f.tenant = $1 AND f.flow = $2 AND x.seq > $3',
       values,
     )
-    await admin.query('UPDATE spillway.flows SET head = $3 WHERE tenant = $1 AND flow = $2', values)
+    await admin.query('UPDATE spillway.heads SET head = $3 WHERE tenant = $1 AND flow = $2', values)
     await admin.query('UPDATE spillway.log_life SET term = term + 1')
     if (second > 0) await many(second)
-    await new PostgresLog(spillway.database).trim(ref, {
+    await new PostgresLog(spillway.database).trim([ref], {
       maxEvents: kept + second - floor,
       maxAgeMs: 3_600_000,
       flowAgeMs: 3_600_000,
