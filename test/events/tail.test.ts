@@ -39,7 +39,7 @@ describe('the hot tail', () => {
     tail.add(ref, [committed(4)])
     tail.add(ref, [committed(5)])
     const held = await eventually(async () => tail.after(ref, { term: 1, seq: 4 }, 10))
-    expect(held.map(({ seq, payload }) => [seq, payload])).toEqual([[5, '5']])
+    expect(held?.map(({ seq, payload }) => [seq, payload])).toEqual([[5, '5']])
     expect(await tail.after(ref, { term: 1, seq: 2 }, 10)).toBeUndefined()
   })
 })
