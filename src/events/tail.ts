@@ -46,8 +46,10 @@ export class HotTail implements Recent {
 
   async #send(ref: FlowRef, tag: string, events: readonly StoredEvent[]): Promise<void> {
     for (let next = events; next.length > 0; next = this.#busy.get(tag)?.splice(0) ?? []) {
-      // What was not added is a hole to the next addition, and a hint that was lost to readers: both are seen to.
-      await this.#write(ref, next).catch(() => undefined)
+      for (const run of runsOf(next)) {
+        // What was not added is a hole to the next addition, and a hint that was lost to readers: both are seen to.
+        await this.#write(ref, run).catch(() => undefined)
+      }
     }
     this.#busy.delete(tag)
   }
@@ -84,5 +86,19 @@ export class HotTail implements Recent {
       if (error instanceof SpillwayError && error.temporary) return undefined
       throw error
     }
+  }
+}
+
+/**
+ * Stretches without a hole. What waited is of several commits, between which another instance may have had its own:
+ * numbered on from the first, an event would go under the number of somebody else's.
+ */
+function* runsOf(events: readonly StoredEvent[]): Generator<readonly StoredEvent[]> {
+  let from = 0
+  for (let i = 1; i <= events.length; i++) {
+    const [before, event] = [events[i - 1], events[i]]
+    if (event && before && event.term === before.term && event.seq === before.seq + 1) continue
+    yield events.slice(from, i)
+    from = i
   }
 }
