@@ -239,7 +239,7 @@ function outcomeOf(draft: Draft, answer: Answer, index: number, flowAt: number, 
       durability,
     }
   if ('refused' in odd) {
-    const message = `The flow's first publish made it ${odd.refused}: it cannot be published to as ${draft.durability}`
+    const message = `The flow's first publish made it ${odd.refused}: it cannot be published to as ${draft.durability ?? 'durable'} here`
     return { error: new SpillwayError('DURABILITY_FIXED', message) }
   }
   if ('term' in odd) return { event: odd, repeated: true, durability }

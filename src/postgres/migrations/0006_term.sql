@@ -19,7 +19,8 @@ CREATE TABLE spillway.term (
   opened_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 -- The first reign has nothing to come back from.
-INSERT INTO spillway.term (number, store, phase, healthy_ms) VALUES (1, 'postgres', 'open', 0);
+-- Fast flows that are there were numbered under the log's life.
+INSERT INTO spillway.term (number, store, phase, healthy_ms) SELECT l.term, 'postgres', 'open', 0 FROM spillway.log_life l;
 GRANT SELECT, UPDATE ON spillway.term TO spillway_app;
 
 CREATE TABLE spillway.instances (
