@@ -10,7 +10,7 @@ import { PostgresStates } from './state/postgres.js'
 import type { FlowQuery, FlowSummary } from './state/states.js'
 import { openStores, type Stores } from './stores.js'
 import { checkName } from './tenant.js'
-import type { TermStatus } from './term/controller.js'
+import type { TermStatus, TermStep } from './term/controller.js'
 import type { StoreName } from './term/term.js'
 
 export interface SpillwayOptions {
@@ -25,6 +25,9 @@ export interface SpillwayOptions {
   /** Told of the steps of a slow start. */
   readonly onProgress?: ((step: string) => void) | undefined
 }
+
+/** The tenant of what concerns all of them. */
+const OPERATORS = 'spillway'
 
 /** Which stores there are: both, or one of PostgreSQL's kinds alone. */
 export type Mode = 'full' | 'postgres' | 'embedded'
@@ -108,6 +111,7 @@ export class Spillway {
     try {
       const spillway = new Spillway(config, stores)
       await spillway.#backbone.start()
+      stores.onStep((step) => spillway.#tell(step))
       await stores.begin()
       spillway.#upkeep.start()
       return spillway
@@ -150,9 +154,28 @@ export class Spillway {
     }
   }
 
+  /** Calls `told` for every step of the term that this instance takes or sees; the answer takes that back. */
+  onTermStep(told: (step: TermStep) => void): () => void {
+    return this.#stores.onStep(told)
+  }
+
   /** Asks for another store to reign. Errors: `INVALID_ARGUMENT` in a mode that has one store only. */
   turn(store: StoreName, reason: 'operator' | 'drill' = 'operator'): void {
     this.#stores.turn(store, reason)
+  }
+
+  /** A turn is an event that operators can follow; whoever sees it first tells of it, the others repeat its key. */
+  #tell({ step, number, store, detail }: TermStep): void {
+    if ((step !== 'opened' && step !== 'closing') || this.#closing) return
+    this.tenant(OPERATORS)
+      .flow('term')
+      .publish(
+        `term_${step}`,
+        { number, store, reason: detail },
+        { source: 'spillway', key: `${step}-${number}` },
+      )
+      // PostgreSQL is away for longer than a publish waits: the table of turns has it all the same.
+      .catch(() => undefined)
   }
 
   /** Finishes what is under way, then closes the stores. */

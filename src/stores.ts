@@ -20,23 +20,18 @@ export interface Stores {
   /** Takes part in the term; after all capabilities have joined it. */
   begin(): Promise<void>
   status(): TermStatus
+  /** Calls `told` for every step of the term; the answer takes that back. */
+  onStep(told: (step: TermStep) => void): () => void
   /** Errors: `INVALID_ARGUMENT`. */
   turn(store: StoreName, reason: 'operator' | 'drill'): void
   close(): Promise<void>
 }
 
-/** Steps that an instance remembers, for those who ask what has happened. */
-export type OnStep = (step: TermStep) => void
-
 /** The beats must not wait behind everybody's statements. */
 const BEAT_CONNECTIONS = 2
 
 /** Errors: `CONFIG_INVALID`, `STORE_UNAVAILABLE`, `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`. */
-export async function openStores(
-  config: Config,
-  onProgress?: (step: string) => void,
-  onStep?: OnStep,
-): Promise<Stores> {
+export async function openStores(config: Config, onProgress?: (step: string) => void): Promise<Stores> {
   const instanceId = config.instanceId || defaultInstanceId()
   const settings = redisSettings(config, instanceId)
   const database = await openDatabase(config, onProgress)
@@ -55,12 +50,16 @@ export async function openStores(
       : await openDatabase({ ...config, poolSize: BEAT_CONNECTIONS, listenUrl: 'off' })
   const redis = new RedisMarkers(settings)
   const table = new PostgresTerm(beats)
+  const listeners = new Set<(step: TermStep) => void>()
+  const onStep = (step: TermStep) => {
+    for (const told of listeners) told(step)
+  }
   const controller = new Controller({
     name: instanceId,
     table,
     redis,
     timing: TIMING,
-    ...(onStep && { onStep }),
+    onStep,
   })
   redis.listenTo(controller)
   return {
@@ -70,6 +69,10 @@ export async function openStores(
     term: controller,
     begin: () => controller.start(),
     status: () => controller.status,
+    onStep: (told) => {
+      listeners.add(told)
+      return () => listeners.delete(told)
+    },
     turn: (store, reason) => controller.ask(store, reason),
     close: async () => {
       await controller.close()
@@ -97,6 +100,7 @@ async function alone(instanceId: string, database: Database): Promise<Stores> {
       life: instanceId,
       reign: { number, store: 'postgres' },
     }),
+    onStep: () => () => undefined,
     turn: () => {
       throw new SpillwayError('INVALID_ARGUMENT', 'There is no other store to turn to: REDIS_URL is not set')
     },

@@ -84,6 +84,15 @@ describe('full mode: PostgreSQL with Redis beside it', () => {
       ...upTo(11, 7).map((n) => ({ n })),
     ])
     await Promise.all([seen.stop(), late.stop()])
+    // Pages join to the same: the hole is named by the page behind it.
+    const pages = a.tenant('acme').flow('quick')
+    const one = await pages.history()
+    expect(one.map(({ payload }) => payload)).toEqual(upTo(6).map((n) => ({ n })))
+    const two = await pages.history({ after: one[5]?.id as string })
+    expect(two.map(({ type, payload }) => (type === 'gap' ? 'gap' : payload))).toEqual([
+      'gap',
+      ...upTo(11, 7).map((n) => ({ n })),
+    ])
   })
 
   it('refuses another durability, on every instance and store', async () => {

@@ -1,8 +1,8 @@
 import { aborted, SpillwayError } from '../errors.js'
 import type { FlowMeta, FlowState, FlowStates } from '../state/states.js'
 import type { FlowRef } from '../tenant.js'
-import { type Gap, requireCursor, resume } from './cursor.js'
-import { type Item, itemEvent } from './delivery.js'
+import { type Cursor, type Gap, requireCursor, resume } from './cursor.js'
+import { type Item, itemEvent, itemsAfter } from './delivery.js'
 import { type FlowEvent, type PublishedEvent, toFlowEvent } from './event.js'
 import type { Intake } from './lanes.js'
 import type { Live } from './live.js'
@@ -153,12 +153,26 @@ export class Flow {
     for (let cursor = after; ; ) {
       const page = await this.#parts.log.read(this.#ref, { order, limit, after: cursor.seq, before })
       const placed = resume(page.position, cursor)
-      if (!placed.gap || after.seq === 0)
-        return { ...page, more: hasMore(page, order, cursor.seq, before), gaps }
+      if (!placed.gap || after.seq === 0) {
+        const more = hasMore(page, order, cursor.seq, before)
+        if (order === 'desc') return { ...page, more, gaps }
+        return this.#upToHole(page, cursor, { more, gaps })
+      }
       // Placed anew: behind what the old term lost, the new term's first events may be trimmed already.
       cursor = { term: page.position.term, seq: placed.after }
       gaps.push({ gap: { flow: this.name, ...placed.gap }, cursor })
     }
+  }
+
+  /** A page ends before numbers that its log does not have; the next one begins by naming them. */
+  #upToHole(page: Page, cursor: Cursor, rest: Pick<HistoryPage, 'more' | 'gaps'>): HistoryPage {
+    const items = itemsAfter(this.name, cursor, page.events)
+    const [first] = items
+    const gaps = first?.gap && cursor.seq > 0 ? [...rest.gaps, first] : rest.gaps
+    const hole = items.findIndex((item, i) => i > 0 && item.gap)
+    if (hole < 0) return { ...page, more: rest.more, gaps }
+    const events = page.events.filter(({ seq }) => seq <= (items[hole - 1] as Item).cursor.seq)
+    return { ...page, events, more: true, gaps }
   }
 
   /**
@@ -193,7 +207,7 @@ export class Flow {
   }
 }
 
-/** Whether the range holds events beyond the page; seqs have no holes, so counting tells. */
+/** Whether the range holds events beyond the page: its ends are those of the log, or the log's own. */
 function hasMore(page: Page, order: 'asc' | 'desc', after: number, before: number): boolean {
   const last = page.events.at(-1)
   if (!last) return false

@@ -62,9 +62,9 @@ const GOODBYE_MS = 250
 
 /** Errors: `CONFIG_INVALID`. */
 export async function createServer(spillway: Spillway, options: ServerOptions = {}): Promise<HttpServer> {
-  const { config, database, live, mode } = spillway
+  const { config, database, live } = spillway
   refuseOpenServer(config)
-  const operatorToken = mode === 'embedded' ? newOperatorToken() : undefined
+  const operatorToken = database.kind === 'embedded' ? newOperatorToken() : undefined
   const keys = new ApiKeys(database)
   const tickets = new Tickets(database)
   await tickets.prepare()

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { SpillwayError } from '../../errors.js'
+import { Metrics } from '../../ops/metrics.js'
 import type { Spillway } from '../../spillway.js'
 import type { Canary } from '../canary.js'
 import { type Endpoint, endpoint } from '../endpoint.js'
@@ -13,6 +14,7 @@ export interface HealthParts {
 
 export function healthEndpoints({ spillway, canary, isDraining }: HealthParts): Endpoint[] {
   const { mode, instanceId } = spillway
+  const metrics = new Metrics(spillway)
   return [
     endpoint({
       method: 'GET',
@@ -22,6 +24,18 @@ export function healthEndpoints({ spillway, canary, isDraining }: HealthParts): 
       scope: null,
       answers: { 200: { says: 'It does.', schema: Type.Object({ status: Type.Literal('live') }) } },
       run: async () => ({ status: 'live' }),
+    }),
+    endpoint({
+      method: 'GET',
+      path: '/metrics',
+      id: 'metrics',
+      says: 'Figures of this instance for Prometheus. They name no tenant.',
+      scope: null,
+      answers: { 200: { says: 'The figures.', schema: Type.String(), type: 'text/plain' } },
+      run: async ({ reply }) => {
+        reply.type(metrics.contentType).header('cache-control', 'no-store')
+        return metrics.text()
+      },
     }),
     endpoint({
       method: 'GET',
