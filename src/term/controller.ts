@@ -193,6 +193,8 @@ export class Controller implements Term {
   /** Whether the Redis that it sees is the one that the term was opened on, with this term's marker. */
   #matches(): boolean {
     const row = this.#beat?.row
+    // What is seen while a term closes may be the next one's already: counted against that, it would close it too.
+    if (row?.phase === 'closing') return true
     // A look from before this reign was heard of says nothing about it.
     if (row?.store !== 'redis' || !this.#view || this.#view.lookedAt <= this.#heardAt) return true
     const expected = [`${row.number}:open:${row.attempt}`, `${row.number}:carrying:${row.attempt}`]

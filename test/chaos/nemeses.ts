@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { eventually } from '../support/eventually.js'
 import { LINK_FAULTS, type LinkFault, linkFault } from '../support/faults/link-faults.js'
 import type { Nemesis } from '../support/faults/nemesis.js'
 import { postgresKilled, postgresStopped, processFrozen } from '../support/faults/process-faults.js'
@@ -14,7 +15,7 @@ export function nemesesOf(parts: {
   readonly fleet: LinkedFleet
 }): Nemesis[] {
   const { redis, postgres, fleet } = parts
-  return [
+  const ofRedis = () => [
     redisKilled(redis, 'same'),
     redisKilled(redis, 'empty'),
     redisKilled(redis, 'truncated'),
@@ -23,12 +24,37 @@ export function nemesesOf(parts: {
     redisFlushed(redis),
     clientsPaused(redis, 'ALL', 3000),
     clientsPaused(redis, 'WRITE', 600_000),
+  ]
+  return [
+    ...ofRedis(),
+    ...ofRedis().map((nemesis) => inReign(nemesis, fleet)),
     postgresStopped(postgres),
     postgresKilled(postgres),
     fleet.killed(),
     processFrozen(() => fleet.process()),
     ...linkNemeses(fleet),
   ]
+}
+
+/** How long a fault waits for Redis to reign before it comes anyway. */
+const PATIENCE_MS = 10_000
+
+/** Waits until Redis reigns: else most faults of it would fall into the time after another, when it does not. */
+function inReign(nemesis: Nemesis, fleet: LinkedFleet): Nemesis {
+  let reigned = false
+  return {
+    get name() {
+      return `${nemesis.name}${reigned ? ', while it reigns' : ''}`
+    },
+    begin: async () => {
+      reigned = await eventually(() => fleet.agreed('redis'), { withinMs: PATIENCE_MS, everyMs: 100 }).then(
+        () => true,
+        () => false,
+      )
+      await nemesis.begin()
+    },
+    end: () => nemesis.end(),
+  }
 }
 
 function linkNemeses(fleet: LinkedFleet): Nemesis[] {

@@ -64,6 +64,16 @@ describe('the term, over a real PostgreSQL and a real Redis', () => {
     expect(await reigns(fleet, 'redis', before)).toBeGreaterThan(before)
   })
 
+  it('opens one new term and not two: what an instance saw before says nothing about it', async () => {
+    let number = await reigns(fleet, 'redis')
+    for (let round = 0; round < 5; round++) {
+      await server.ask('FLUSHALL')
+      const next = await reigns(fleet, 'redis', number)
+      expect(next).toBe(number + 1)
+      number = next
+    }
+  })
+
   it('lets no operation out without trust, and none count that a turn has overtaken', async () => {
     const number = await reigns(fleet, 'redis')
     const [{ controller }] = fleet as [Instance]
