@@ -16,7 +16,7 @@ export const CODES = {
   METHOD_NOT_ALLOWED: { status: 405, temporary: false },
   REQUEST_TIMEOUT: { status: 408, temporary: true },
   DURABILITY_FIXED: { status: 409, temporary: false },
-  TERM_BUSY: { status: 409, temporary: true },
+
   DATA_DIR_IN_USE: { status: 409, temporary: false },
   PAYLOAD_TOO_LARGE: { status: 413, temporary: false },
   BATCH_TOO_LARGE: { status: 413, temporary: false },
@@ -36,6 +36,7 @@ export const CODES = {
   OVERLOADED: { status: 503, temporary: true },
   STORE_UNAVAILABLE: { status: 503, temporary: true },
   OUTCOME_UNKNOWN: { status: 503, temporary: true },
+  TERM_BUSY: { status: 503, temporary: true },
   TERM_UNKNOWN: { status: 503, temporary: true },
 } as const satisfies Record<string, { status: number; temporary: boolean }>
 

@@ -72,7 +72,7 @@ export function termEndpoints(spillway: Spillway): Endpoint[] {
       answers: {
         202: { says: 'It is asked for; the term as it is now.', schema: TermAnswer },
         400: { says: 'There is only one store.', schema: ProblemAnswer, type: 'application/problem+json' },
-        409: { says: 'Redis does not reign.', schema: ProblemAnswer, type: 'application/problem+json' },
+        503: { says: 'Redis does not reign.', schema: ProblemAnswer, type: 'application/problem+json' },
       },
       run: async ({ reply }) => {
         const { store, mode } = await spillway.termReport()
