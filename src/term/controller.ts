@@ -116,7 +116,12 @@ export class Controller implements Term {
   }
 
   async operate<T>(run: (reign: Reign) => Promise<T>, { goOn = false }: OperateOptions = {}): Promise<T> {
-    const onward = goOn && this.#around.now() >= this.#trustedUntil && this.last?.store === 'redis'
+    // Not in a term that is known to close: who has said that it stopped must not go on.
+    const onward =
+      goOn &&
+      this.#around.now() >= this.#trustedUntil &&
+      this.#beat?.row.phase === 'open' &&
+      this.last?.store === 'redis'
     const reign = onward ? this.last : this.reign
     if (!reign) {
       throw new SpillwayError('TERM_UNKNOWN', 'Nobody can say now which store reigns', { retryAfterMs: 500 })
