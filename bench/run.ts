@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { fanout } from './fanout.js'
+import { fast } from './fast.js'
 import { growth } from './growth.js'
 import { http } from './http.js'
 import { latency } from './latency.js'
@@ -9,7 +10,7 @@ import { publish } from './publish.js'
 import { type Claim, print } from './report.js'
 
 /** One a claim: `npm run bench [name …] [-- --quick]`. */
-const CLAIMS: readonly Claim[] = [publish, fanout, memory, latency, http, growth]
+const CLAIMS: readonly Claim[] = [publish, fanout, memory, latency, http, growth, fast]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
