@@ -24,7 +24,7 @@ export const fast: Claim = {
   run: async (options) => {
     const stores = await startBoth()
     const spillway = await Spillway.open({
-      postgres: stores.postgres,
+      postgres: (await stores.database()).url,
       redis: stores.redis.url,
       config: { retentionEvents: KEPT, retentionAgeMs: SILENCE_MS },
     })

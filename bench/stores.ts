@@ -1,14 +1,13 @@
 import type { Spillway } from 'spillway'
 import { eventually } from '../test/support/eventually.js'
-import { startPostgres } from '../test/support/postgres.js'
+import { type FreshDatabase, startPostgres } from '../test/support/postgres.js'
 import { type RedisServer, startRedis } from '../test/support/redis.js'
 
 /** PostgreSQL and Redis of a bench's own, as full mode has them. */
 export interface BothStores {
-  readonly postgres: string
   readonly redis: RedisServer
-  /** A database of its own on the same PostgreSQL. */
-  database(): Promise<string>
+  /** A database of its own, on the same PostgreSQL. */
+  database(): Promise<FreshDatabase>
   remove(): Promise<void>
 }
 
@@ -16,11 +15,9 @@ export interface BothStores {
 export async function startBoth(): Promise<BothStores> {
   const server = await startPostgres({ checkpoint_timeout: '1h', max_wal_size: '32GB' })
   const redis = await startRedis({ 'auto-aof-rewrite-percentage': '0' })
-  const database = async () => (await server.database()).url
   return {
-    postgres: await database(),
     redis,
-    database,
+    database: () => server.database(),
     remove: async () => {
       await redis.remove()
       await server.remove()
