@@ -7,14 +7,16 @@ import { requirePrograms } from '../test/support/programs.js'
 
 /** What the figures were taken on: without it they say nothing. */
 export function machine(): string {
-  const { postgres } = requirePrograms(['postgres'])
+  const { postgres, redis } = requirePrograms(['postgres', 'redis'])
   const server = spawnSync(postgres, ['--version'], { encoding: 'utf8' }).stdout.trim()
+  const redisVersion =
+    /v=([\d.]+)/.exec(spawnSync(redis, ['--version'], { encoding: 'utf8' }).stdout)?.[1] ?? '?'
   const memory = (totalmem() / 2 ** 30).toFixed(0)
-  const packages = ['pg', '@electric-sql/pglite', 'fastify', 'better-sse', 'autocannon']
+  const packages = ['pg', 'ioredis', '@electric-sql/pglite', 'fastify', 'better-sse', 'autocannon']
   return [
     `${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${availableParallelism()} cores, ${memory} GB, ${type()} ${release()}`,
-    `Node ${process.versions.node}, ${server}, ${packages.map((name) => `${name} ${version(name)}`).join(', ')}`,
-    'PostgreSQL with fsync and synchronous_commit on; servers, clients and database share the cores',
+    `Node ${process.versions.node}, ${server}, Redis ${redisVersion}, ${packages.map((name) => `${name} ${version(name)}`).join(', ')}`,
+    'PostgreSQL with fsync and synchronous_commit on, Redis with appendfsync everysec; servers, clients and database share the cores',
   ].join('\n')
 }
 

@@ -1,15 +1,19 @@
 import { parseArgs } from 'node:util'
 import { fanout } from './fanout.js'
+import { fast } from './fast.js'
+import { full } from './full.js'
 import { growth } from './growth.js'
 import { http } from './http.js'
+import { instances } from './instances.js'
 import { latency } from './latency.js'
 import { machine } from './machine.js'
 import { memory } from './memory.js'
 import { publish } from './publish.js'
 import { type Claim, print } from './report.js'
+import { turn } from './turn.js'
 
 /** One a claim: `npm run bench [name …] [-- --quick]`. */
-const CLAIMS: readonly Claim[] = [publish, fanout, memory, latency, http, growth]
+const CLAIMS: readonly Claim[] = [publish, fanout, memory, latency, http, growth, fast, full, turn, instances]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

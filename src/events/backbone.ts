@@ -19,15 +19,19 @@ import { Updates } from './updates.js'
 
 /** Batches of events that PostgreSQL takes at once from one process (bench/publish). */
 const PARALLEL_APPENDS = 2
-/** Batches of fast events in flight; Redis takes them one after the other anyway. */
-const PARALLEL_FAST = 8
+/**
+ * Batches of fast events in flight, and events in each: enough that Redis always has the next (bench/fast), and so few
+ * that a look at it, which waits behind them, does not take a flood for a failure.
+ */
+const PARALLEL_FAST = 4
+const BATCH_FAST = 250
 
 export interface BackboneParts {
   readonly config: Config
   readonly database: Database
   readonly term: Term
   readonly redis: RedisClient | undefined
-  /** Told of every event that was stored by this process. */
+  /** Told of every event that this process has stored in PostgreSQL. */
   readonly onStored: (ref: FlowRef, outcome: Outcome) => void
   /** Told of flows that were published to, and when. */
   readonly onActive: (ref: FlowRef, at: number) => void
@@ -68,7 +72,10 @@ export class Backbone {
     const parallel = Math.min(PARALLEL_APPENDS, database.parallel)
     this.intake = new Lanes({
       durable: new Appender(postgres, { parallel, onStored }),
-      fast: new Appender(fast, { parallel: redis ? PARALLEL_FAST : parallel, onStored }),
+      fast: new Appender(
+        fast,
+        redis ? { parallel: PARALLEL_FAST, batchEvents: BATCH_FAST, onStored } : { parallel, onStored },
+      ),
       kinds,
     })
     // Another store: what was announced by the last one may not have been heard.
@@ -88,6 +95,7 @@ export class Backbone {
   }
 
   #stored(drafts: readonly Draft[], outcomes: readonly Outcome[]): void {
+    const onRedis = this.#parts.term.reign?.store === 'redis'
     // Runs of one flow: a batch holds the events of a flow next to each other.
     for (let from = 0; from < drafts.length; ) {
       const ref = drafts[from] as Draft
@@ -99,11 +107,12 @@ export class Backbone {
         if (!outcome || !('event' in outcome) || outcome.repeated) continue
         durable = outcome.durability === 'durable'
         events.push(outcome.event)
-        this.#parts.onStored(ref, outcome)
+        // Streams bound themselves: PostgreSQL would be asked to trim, at each event anew, what it does not have.
+        if (durable || !onRedis) this.#parts.onStored(ref, outcome)
       }
       const newest = events.at(-1)
       if (newest) {
-        this.#announce(ref, events, durable)
+        this.#announce(ref, events, { durable, onRedis })
         this.#parts.onActive(ref, newest.at)
       }
       from = to
@@ -111,11 +120,15 @@ export class Backbone {
   }
 
   /** Tells those who watch the flow, here and elsewhere, the quickest way there is. */
-  #announce(ref: FlowRef, events: readonly StoredEvent[], durable: boolean): void {
+  #announce(
+    ref: FlowRef,
+    events: readonly StoredEvent[],
+    { durable, onRedis }: { durable: boolean; onRedis: boolean },
+  ): void {
     this.live.committed(ref, events)
-    const { redis, term } = this.#parts
+    const { redis } = this.#parts
     if (durable && redis?.usable) this.#tail?.add(ref, events)
     // On Redis the script that stores fast events announces them.
-    else if (durable || term.reign?.store !== 'redis') this.#hints.touched(flowTag(ref))
+    else if (durable || !onRedis) this.#hints.touched(flowTag(ref))
   }
 }

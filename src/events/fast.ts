@@ -1,6 +1,6 @@
 import { SpillwayError } from '../errors.js'
 import { faultOf } from '../redis/errors.js'
-import { type FlowRef, flowTag } from '../tenant.js'
+import type { FlowRef } from '../tenant.js'
 import type { Reign, Term } from '../term/term.js'
 import type { Kinds } from './kinds.js'
 import type { Batch, Draft, EventLog, Outcome, Page, Range, Since } from './log.js'
@@ -62,7 +62,7 @@ export class FastLog implements EventLog {
       const next = drafts[i + 1]
       const draft = drafts[i] as Draft
       // The last one of a flow stands for all.
-      if (next && flowTag(next) === flowTag(draft)) continue
+      if (next?.flow === draft.flow && next.tenant === draft.tenant) continue
       if ('event' in outcome) this.#kinds.counted(draft, outcome.event.seq, reign)
     }
   }

@@ -92,9 +92,9 @@ export class Flow {
     payload?: P,
     options: PublishOptions = {},
   ): Promise<PublishedEvent<P>> {
-    const { source, key, signal } = options
-    const [event] = await this.publishMany<P>([{ type, payload: payload as P, source, key }], { signal })
-    return event as PublishedEvent<P>
+    const { source, key } = options
+    const [stored] = await this.append([{ type, payload, source, key }], options)
+    return this.#published(stored as Stored, payload)
   }
 
   /** Publishes events next to each other, all or none. Errors: as `publish`, and `BATCH_TOO_LARGE`. */
@@ -103,11 +103,13 @@ export class Flow {
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<PublishedEvent<P>[]> {
     const stored = await this.append(events, options)
-    return stored.map(({ event, repeated, durability }, i) => {
-      // What was given is what was stored, unless its key had been used before.
-      const given = repeated ? undefined : events[i]?.payload
-      return Object.assign(toFlowEvent(this.name, event, given), { durability })
-    }) as PublishedEvent<P>[]
+    return stored.map((one, i) => this.#published(one, events[i]?.payload))
+  }
+
+  #published<P>({ event, repeated, durability }: Stored, given: P | undefined): PublishedEvent<P> {
+    // What was given is what was stored, unless its key had been used before.
+    const read = toFlowEvent(this.name, event, repeated ? undefined : given)
+    return { ...read, durability } as PublishedEvent<P>
   }
 
   /** As `publishMany`, answered as it is stored, for those who serve it on. */
@@ -215,8 +217,11 @@ function hasMore(page: Page, order: 'asc' | 'desc', after: number, before: numbe
   return order === 'asc' ? last.seq < Math.min(head, before - 1) : last.seq > Math.max(floor, after) + 1
 }
 
-async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work
+function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return signal ? unlessAborted(work, signal) : work
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) throw aborted(signal)
   let stop: () => void = () => undefined
   const stopped = new Promise<never>((_, reject) => {

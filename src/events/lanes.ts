@@ -22,11 +22,14 @@ export class Lanes implements Intake {
     this.#kinds = parts.kinds
   }
 
-  async append(drafts: readonly Draft[]): Promise<readonly Outcome[]> {
+  append(drafts: readonly Draft[]): Promise<readonly Outcome[]> {
     const [first] = drafts
-    if (!first) return []
+    if (!first) return Promise.resolve([])
     const asked = first.durability ?? this.#kinds.durabilityOf(first)
-    if (asked === 'fast') return this.#fast.append(drafts)
+    return asked === 'fast' ? this.#fast.append(drafts) : this.#appendDurable(first, drafts)
+  }
+
+  async #appendDurable(first: Draft, drafts: readonly Draft[]): Promise<readonly Outcome[]> {
     // Who names none means the flow's own; a new flow's is durable, and whether it is new PostgreSQL knows: it refuses
     // a fast flow whose log is elsewhere.
     const outcomes = await this.#durable.append(drafts)

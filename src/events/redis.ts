@@ -81,23 +81,24 @@ export class RedisLog implements EventLog {
     const base = typeof known === 'number' ? known : await known
     const token = batch.token.slice(0, 13)
     const own = places.map((place) => drafts[place] as Draft)
+    const args = [
+      reigning.marker?.key ?? '',
+      reigning.marker?.value ?? '',
+      reigning.number,
+      base,
+      LEAP,
+      maxEvents,
+      silenceMs,
+      redis.publishCommand,
+      key('flow:updates', ref),
+      token,
+      batch.repeat ? '1' : '0',
+    ]
+    for (const draft of own) args.push(draft.type, draft.source, draft.payload, draft.key ?? '')
     const reply = await redis.run(
       APPEND,
       [key('flow:events', ref), key('flow:log', ref), key('flow:keys', ref)],
-      [
-        reigning.marker?.key ?? '',
-        reigning.marker?.value ?? '',
-        reigning.number,
-        base,
-        LEAP,
-        maxEvents,
-        silenceMs,
-        redis.publishCommand,
-        key('flow:updates', ref),
-        token,
-        batch.repeat ? '1' : '0',
-        ...own.flatMap((draft) => [draft.type, draft.source, draft.payload, draft.key ?? '']),
-      ],
+      args,
     )
     if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-append.lua answered no list')
     if (reply[0] === 'TERM' || reply[0] === 'PASSED') {

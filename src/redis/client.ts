@@ -106,21 +106,21 @@ export class RedisClient {
   /** A script with its keys and arguments in the order of its names. All keys must share a slot. */
   async run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<Reply> {
     checkCall(script, keys, args)
-    const rest = [keys.length, ...keys, ...args]
+    const words = [script.sha, keys.length, ...keys, ...args]
     try {
-      return await this.#send('evalsha', [script.sha, ...rest])
+      return await this.#send('evalsha', words)
     } catch (error) {
       if (faultOf(error)?.reply !== 'NOSCRIPT') throw error
     }
     // A restart, a failover or SCRIPT FLUSH: everybody who finds it missing waits for one load.
     await this.#load(script)
     try {
-      return await this.#send('evalsha', [script.sha, ...rest])
+      return await this.#send('evalsha', words)
     } catch (error) {
       if (faultOf(error)?.reply !== 'NOSCRIPT') throw error
     }
     // Gone again, or a master that joined meanwhile: the whole text finds whichever server it is.
-    return this.#send('eval', [script.lua, ...rest])
+    return this.#send('eval', [script.lua, ...words.slice(1)])
   }
 
   /** The one subscriber connection of a process; on a Cluster with sharded messages one a master. */

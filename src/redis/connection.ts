@@ -32,7 +32,8 @@ function common(settings: RedisSettings, use: Use): CommonRedisOptions {
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
-    enableAutoPipelining: use === 'commands',
+    // For one server `StandaloneLink` does better.
+    enableAutoPipelining: use === 'commands' && settings.address.kind === 'cluster',
     // A master that became a replica keeps its connections: leave it, and look for the master.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
     lazyConnect: true,

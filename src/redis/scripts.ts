@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { SpillwayError } from '../errors.js'
 import { misuse } from './errors.js'
-import { slotOf } from './slots.js'
+import { slotOf, tagOf } from './slots.js'
 
 /** A Lua script with names for what it is given. */
 export interface Script {
@@ -67,11 +67,9 @@ export function checkCall(script: Script, keys: readonly string[], args: readonl
   }
   const [first = '', ...others] = keys
   // On every kind of server: else a mistake shows only where a Cluster is in use.
-  if (others.length > 0) {
-    const slot = slotOf(first)
-    if (others.some((key) => slotOf(key) !== slot))
-      throw misuse(`CROSSSLOT the keys of ${script.name} lie apart`)
-  }
+  const tag = tagOf(first)
+  if (others.some((key) => tagOf(key) !== tag && slotOf(key) !== slotOf(first)))
+    throw misuse(`CROSSSLOT the keys of ${script.name} lie apart`)
 }
 
 function fits(names: readonly string[], values: readonly unknown[]): boolean {

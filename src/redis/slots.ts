@@ -8,12 +8,16 @@ const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
   return crc & 0xffff
 })
 
-/** The slot of a key on a Cluster: of its hash tag, if it has one that is not empty. */
-export function slotOf(key: string): number {
+/** What of a key says where it lies: its hash tag, if it has one that is not empty, else the whole. */
+export function tagOf(key: string): string {
   const open = key.indexOf('{')
   const close = open < 0 ? -1 : key.indexOf('}', open + 1)
-  const hashed = close > open + 1 ? key.slice(open + 1, close) : key
+  return close > open + 1 ? key.slice(open + 1, close) : key
+}
+
+/** The slot of a key on a Cluster. */
+export function slotOf(key: string): number {
   let crc = 0
-  for (const byte of Buffer.from(hashed)) crc = ((crc << 8) ^ (TABLE[(crc >> 8) ^ byte] ?? 0)) & 0xffff
+  for (const byte of Buffer.from(tagOf(key))) crc = ((crc << 8) ^ (TABLE[(crc >> 8) ^ byte] ?? 0)) & 0xffff
   return crc % SLOTS
 }
