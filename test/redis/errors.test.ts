@@ -72,10 +72,10 @@ describe('what the server says that it cannot do is down, and surely not done', 
 
   it('LOADING: is not used before all is loaded', async () => {
     const { server, client } = await start({
-      'key-load-delay': '2000',
+      'key-load-delay': '400',
       'loading-process-events-interval-bytes': '1024',
     })
-    for (let i = 0; i < 600; i++) await client.call('SET', `key:${i}`, 'x'.repeat(100))
+    await Promise.all(Array.from({ length: 5000 }, (_, i) => client.call('SET', `key:${i}`, 'x')))
     await server.stop()
     const starting = server.start()
     const said = () => server.ask('PING').catch((error: unknown) => String(error))
@@ -84,7 +84,7 @@ describe('what the server says that it cannot do is down, and surely not done', 
     expect(await failure(client.call('GET', 'key:1'))).toMatchObject({ kind: 'down', outcome: 'none' })
     await starting
     await client.ready(15_000)
-    expect(await client.call('DBSIZE')).toBe(600)
+    expect(await client.call('DBSIZE')).toBe(5000)
   })
 })
 
