@@ -5,6 +5,8 @@ SELECT set_config('spillway.scope', 'all', true);
 
 -- Which store gave the last numbers. What Redis gave is known here a second late.
 ALTER TABLE spillway.heads ADD COLUMN counted text COLLATE "C" NOT NULL DEFAULT 'postgres' CHECK (counted IN ('redis', 'postgres'));
+-- Where a Redis that knows nothing of a fast flow begins, in the reign that counted it last.
+ALTER TABLE spillway.heads ADD COLUMN base bigint NOT NULL DEFAULT 0;
 
 -- Numbers that Redis may have given without anybody here having heard of it.
 CREATE FUNCTION spillway.leap() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 10000::bigint';
@@ -79,13 +81,15 @@ BEGIN
     SELECT t.number INTO reigning FROM spillway.term t WHERE t.store = 'postgres';
     WITH head AS (
       UPDATE spillway.heads h SET
-        head = h.head + i.n + CASE WHEN reign IS NOT NULL AND h.counted = 'redis' THEN spillway.leap() ELSE 0 END,
+        head = i.n + CASE WHEN reign IS NOT NULL AND h.counted = 'redis'
+          THEN greatest(h.head, h.base) + spillway.leap() ELSE h.head END,
         -- Never back: the life may have grown while this waited for the flow. A fast flow's term is its reign.
         term = greatest(h.term, CASE WHEN h.durability = 'durable' THEN life ELSE reign END),
         term_from = CASE
           WHEN h.durability = 'durable' THEN CASE WHEN h.term >= life THEN h.term_from ELSE h.head + 1 END
           WHEN reign IS NULL OR h.term >= reign AND h.counted = 'postgres' THEN h.term_from
-          ELSE h.head + 1 + CASE WHEN h.counted = 'redis' THEN spillway.leap() ELSE 0 END END,
+          WHEN h.counted = 'redis' THEN greatest(h.head, h.base) + spillway.leap() + 1
+          ELSE h.head + 1 END,
         counted = CASE WHEN reign IS NULL THEN h.counted ELSE 'postgres' END
       FROM unnest(tenants, flows, found_ids, counts) WITH ORDINALITY AS i (tenant, flow, id, n, place)
       WHERE h.flow_id = i.id AND h.tenant = i.tenant AND h.flow = i.flow
@@ -148,8 +152,16 @@ BEGIN
   )
   INSERT INTO spillway.heads (flow_id, head, term, tenant, flow, durability, counted)
   SELECT m.id, 0, reign, m.tenant, m.flow, 'fast', 'redis' FROM made m;
-  RETURN QUERY SELECT i.place, h.durability,
-    h.head + CASE WHEN h.counted = 'redis' AND h.head > 0 THEN spillway.leap() ELSE 0 END
+  -- From now on Redis may give numbers of which nobody here hears in time: who goes on after it leaps over them.
+  UPDATE spillway.heads h SET term = reign, counted = 'redis',
+    base = greatest(h.head, h.base) + CASE WHEN h.counted = 'redis' THEN spillway.leap() ELSE 0 END,
+    term_from = greatest(h.head, h.base) + CASE WHEN h.counted = 'redis' THEN spillway.leap() ELSE 0 END + 1
+  FROM unnest(tenants, flows) AS i (tenant, flow)
+  JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow
+  WHERE h.flow_id = f.id AND h.durability = 'fast' AND h.term < reign
+    -- Late by a whole reign: it must not undo what the next one has done.
+    AND EXISTS (SELECT FROM spillway.term t WHERE t.number = reign AND t.store = 'redis');
+  RETURN QUERY SELECT i.place, h.durability, CASE WHEN h.head > h.base THEN h.head + spillway.leap() ELSE h.base END
   FROM unnest(tenants, flows) WITH ORDINALITY AS i (tenant, flow, place)
   JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow
   JOIN spillway.heads h ON h.flow_id = f.id;
@@ -158,7 +170,8 @@ END $$;
 -- Says how far fast flows have come on Redis, while it reigns or its reign ends.
 CREATE FUNCTION spillway.report_heads(reign integer, tenants text[], flows text[], counts bigint[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  UPDATE spillway.heads h SET head = greatest(h.head, i.head), term = reign, counted = 'redis'
+  UPDATE spillway.heads h SET head = greatest(h.head, i.head), term = reign, counted = 'redis',
+    term_from = CASE WHEN h.term < reign THEN h.head + 1 ELSE h.term_from END
   FROM unnest(tenants, flows, counts) AS i (tenant, flow, head)
   JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow
   WHERE h.flow_id = f.id AND h.durability = 'fast' AND h.term <= reign
