@@ -1,6 +1,7 @@
 import { type Config, readConfig } from './config.js'
 import { Backbone } from './events/backbone.js'
 import { Flow, type FlowOptions, type FlowParts } from './events/flow.js'
+import { Groups } from './events/groups.js'
 import type { Live } from './events/live.js'
 import { checkDurability } from './events/publishing.js'
 import { Upkeep } from './events/upkeep.js'
@@ -77,6 +78,7 @@ export class Spillway {
     this.mode = redis ? 'full' : database.kind
     this.instanceId = stores.instanceId
     const states = new PostgresStates(database)
+    const groups = new Groups(database)
     this.#activity = new Activity(states)
     this.#backbone = new Backbone({
       config,
@@ -86,14 +88,17 @@ export class Spillway {
       onStored: (ref, outcome) => this.#upkeep.stored(ref, outcome),
       onActive: (ref, at) => this.#activity.published(ref, at),
     })
-    this.#upkeep = new Upkeep(this.#backbone.retained, states, {
-      maxEvents: config.retentionEvents,
-      maxAgeMs: config.retentionAgeMs,
-      flowAgeMs: config.retentionFlowMs,
-    })
+    this.#upkeep = new Upkeep(
+      { log: this.#backbone.retained, states, groups },
+      {
+        maxEvents: config.retentionEvents,
+        maxAgeMs: config.retentionAgeMs,
+        flowAgeMs: config.retentionFlowMs,
+      },
+    )
     const { log, intake, live } = this.#backbone
     this.live = live
-    this.#parts = { log, appender: intake, live, states, limits: config }
+    this.#parts = { log, appender: intake, live, states, groups, limits: config }
   }
 
   /**

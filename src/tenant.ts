@@ -8,6 +8,7 @@ export const NAME_LIMITS = {
   source: 256,
   key: 256,
   engagement: 256,
+  group: 128,
   user: 256,
 } as const
 

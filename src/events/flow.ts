@@ -1,12 +1,14 @@
 import { aborted, SpillwayError } from '../errors.js'
 import type { FlowMeta, FlowState, FlowStates } from '../state/states.js'
-import type { FlowRef } from '../tenant.js'
+import { checkName, type FlowRef } from '../tenant.js'
 import { type Cursor, type Gap, requireCursor, resume } from './cursor.js'
 import { type Item, itemEvent, itemsAfter } from './delivery.js'
 import { type FlowEvent, type PublishedEvent, toFlowEvent } from './event.js'
+import type { DeadEvent, Groups } from './groups.js'
 import type { Intake } from './lanes.js'
 import type { Live } from './live.js'
 import type { Durability, LogReader, Outcome, Page } from './log.js'
+import { type Handler, type ProcessOptions, Processor, type Source } from './processor.js'
 import { type NewEvent, type PublishLimits, toDrafts } from './publishing.js'
 import { EventStream } from './stream.js'
 
@@ -16,6 +18,7 @@ export interface FlowParts {
   readonly appender: Intake
   readonly live: Live
   readonly states: FlowStates
+  readonly groups: Groups
   readonly limits: PublishLimits
 }
 
@@ -186,6 +189,30 @@ export class Flow {
     const { after, signal } = options
     const start = after === undefined ? 'now' : requireCursor(after)
     return new EventStream(this.#parts.live.feed(this.#ref), start, signal)
+  }
+
+  /**
+   * Handles the flow's events for a group, one after the other, at least once each, until the signal fires. Of all
+   * processors of a group one is at work at a time; another goes on where it was when it ends or is not heard of.
+   * An event that keeps failing goes to the group's dead ones. Errors: `INVALID_NAME`, `INVALID_ARGUMENT`.
+   */
+  async process(group: string, handler: Handler, options: ProcessOptions = {}): Promise<void> {
+    const ref = { ...this.#ref, group: checkName('group', group) }
+    const source: Source = {
+      head: async () => {
+        const { position } = await this.#parts.log.read(this.#ref, { order: 'desc', limit: 1 })
+        return { term: position.term, seq: position.head }
+      },
+      subscribe: (after, signal) => this.subscribe({ after, signal }),
+    }
+    await new Processor(this.#parts.groups, ref, source, handler, options).run()
+  }
+
+  /** Events that a group has given up on, oldest first. Errors: `INVALID_NAME`, `INVALID_ARGUMENT`. */
+  async dead(group: string, { limit = 100 }: { readonly limit?: number } = {}): Promise<DeadEvent[]> {
+    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT)
+      throw new SpillwayError('INVALID_ARGUMENT', `limit must be a whole number from 1 to ${MAX_LIMIT}`)
+    return this.#parts.groups.dead({ ...this.#ref, group: checkName('group', group) }, limit)
   }
 
   /** Replaces the flow's state. Errors: `INVALID_ARGUMENT`, `PAYLOAD_TOO_LARGE`. */

@@ -1,6 +1,7 @@
 import type { FlowStates } from '../state/states.js'
 import type { FlowRef } from '../tenant.js'
 import { flowTag } from '../tenant.js'
+import type { Groups } from './groups.js'
 import type { Outcome, RetainedLog, Retention } from './log.js'
 
 /** Retention is overstepped by this factor before a flow is trimmed: one deletion for many publishes. */
@@ -17,6 +18,7 @@ const TRIM_FLOWS = 100
 export class Upkeep {
   readonly #log: RetainedLog
   readonly #states: FlowStates
+  readonly #groups: Groups
   readonly #retention: Retention
   readonly #floors = new Map<string, number>()
   readonly #due = new Map<string, FlowRef>()
@@ -25,9 +27,13 @@ export class Upkeep {
   #sweepDue = false
   #closed = false
 
-  constructor(log: RetainedLog, states: FlowStates, retention: Retention) {
-    this.#log = log
-    this.#states = states
+  constructor(
+    parts: { readonly log: RetainedLog; readonly states: FlowStates; readonly groups: Groups },
+    retention: Retention,
+  ) {
+    this.#log = parts.log
+    this.#states = parts.states
+    this.#groups = parts.groups
     this.#retention = retention
   }
 
@@ -81,6 +87,7 @@ export class Upkeep {
     while (!this.#closed && (await this.#log.trimOldest(this.#retention, SWEEP_FLOWS).catch(ignore)) > 0);
     await this.#log.forget(this.#retention, SWEEP_FLOWS).catch(ignore)
     await this.#states.forget(flowAgeMs, SWEEP_FLOWS).catch(ignore)
+    await this.#groups.forget(flowAgeMs, SWEEP_FLOWS).catch(ignore)
   }
 
   /** Answers false if the log let none of them: they stay due. */
