@@ -39,10 +39,13 @@ export const full: Claim = {
 }
 
 async function publishing({ database, redis }: BothStores, { quick }: Options): Promise<void> {
-  const both = await Spillway.open({ postgres: (await database()).url, redis: redis.url })
+  const postgres = (await database()).url
+  const both = await Spillway.open({ postgres, redis: redis.url })
   const alone = await Spillway.open({ postgres: (await database()).url })
-  const contestant = (name: string, spillway: Spillway): Contestant => {
-    const flows = Array.from({ length: FLOWS }, (_, i) => spillway.tenant('bench').flow(`flow-${i}`))
+  const reader = await startSpillway({ env: { DATABASE_URL: postgres, REDIS_URL: redis.url } })
+  const readers = new Readers()
+  const contestant = (name: string, spillway: Spillway, prefix: string): Contestant => {
+    const flows = Array.from({ length: FLOWS }, (_, i) => spillway.tenant('default').flow(`${prefix}-${i}`))
     const publish = (flow: number, i: number) =>
       flows[flow]?.publish('progress', payload(i), { source: 'bench' }) ?? Promise.reject()
     const ms = quick ? 1000 : 4000
@@ -50,13 +53,23 @@ async function publishing({ database, redis }: BothStores, { quick }: Options): 
   }
   try {
     await reigns(both, 'redis')
-    const [own = 0, without = 1] = await compare(
-      [contestant('full mode', both), contestant('PostgreSQL mode', alone)],
+    await readers.open(
+      FLOWS,
+      Array.from({ length: FLOWS }, (_, i) => `${reader.url}/v1/flows/watched-${i}/stream`),
+    )
+    const [own = 0, watched = 0, without = 1] = await compare(
+      [
+        contestant('full mode', both, 'flow'),
+        contestant('full mode, each flow read on another process', both, 'watched'),
+        contestant('PostgreSQL mode', alone, 'flow'),
+      ],
       { rounds: quick ? 3 : 7, unit: 'events/s' },
     )
     claim('full mode / PostgreSQL mode', own / without, { atLeast: 0.85 })
+    print(`       full mode, each flow read / PostgreSQL mode, none read: ${show(watched / without)}`)
   } finally {
-    await Promise.all([both.close(), alone.close()])
+    await readers.close()
+    await Promise.all([both.close(), alone.close(), reader.stop()])
   }
 }
 

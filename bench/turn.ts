@@ -80,9 +80,10 @@ async function measure(
 
     await redis.start('same')
     const started = performance.now()
-    const closing = closes(spillway)
-    await turned(spillway, alive, 'redis', away)
-    const opened = performance.now()
+    const [closedAt, opened] = await Promise.all([
+      closes(spillway),
+      turned(spillway, alive, 'redis', away).then(() => performance.now()),
+    ])
     over = true
     await Promise.all(load)
 
@@ -98,7 +99,6 @@ async function measure(
     claim('  p99 in ms of that second', p99, { atMost: 300 })
     claim('  seconds until the turn is complete', took / 1000, { atMost: fleet === 'all alive' ? 3 : 5 })
     print(`  fast meanwhile: ${said(fast.within(killed, started))}`)
-    const closedAt = await closing
     const carried = await carriedTo(spillway.term.reign?.number ?? 0, adminUrl)
     print(
       `  return: ${show((opened - started) / 1000)} s after Redis answered, closed for ${show(opened - closedAt)} ms of them; ` +
@@ -121,7 +121,11 @@ function said({ took, failures }: { took: number[]; failures: string[] }): strin
 /** When this instance heard of the closing; of `performance.now()`. */
 async function closes(spillway: Spillway): Promise<number> {
   const closing = () => spillway.term.row?.phase === 'closing'
-  await eventually(closing, { withinMs: 60_000, everyMs: 2, what: 'the closing' })
+  try {
+    await eventually(closing, { withinMs: 60_000, everyMs: 2, what: 'the closing' })
+  } catch (cause) {
+    throw new Error(`Redis was not given back its reign: ${JSON.stringify(spillway.termReport())}`, { cause })
+  }
   return performance.now()
 }
 

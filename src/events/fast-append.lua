@@ -46,7 +46,7 @@ while below do
   end
 end
 
-local answer, said = { at }, {}
+local answer, said, count, prefix = { at }, {}, 0, text(reign) .. '-'
 for i = 1, #events, 4 do
   local key = events[i + 3]
   local known = key ~= '' and redis.call('ZSCORE', keys, key)
@@ -55,14 +55,18 @@ for i = 1, #events, 4 do
     answer[#answer + 1] = found
   else
     head = head + 1
-    redis.call('XADD', stream, 'MAXLEN', '~', max, text(reign) .. '-' .. text(head), 'event_type', events[i],
-      'payload', events[i + 2], 'timestamp', at, 'source', events[i + 1], 'key', key, 'token', token)
-    if key ~= '' then redis.call('ZADD', keys, text(head), key) end
-    answer[#answer + 1] = head
-    said[#said + 1] = events[i] .. '\n' .. events[i + 1] .. '\n' .. events[i + 2]
+    local kind, source, payload, seq = events[i], events[i + 1], events[i + 2], text(head)
+    if count == 0 then
+      redis.call('XADD', stream, 'MAXLEN', '~', max, prefix .. seq, 'event_type', kind, 'payload', payload, 'timestamp', at, 'source', source, 'key', key, 'token', token)
+    else -- Trimmed once a call.
+      redis.call('XADD', stream, prefix .. seq, 'event_type', kind, 'payload', payload, 'timestamp', at, 'source', source, 'key', key, 'token', token)
+    end
+    if key ~= '' then redis.call('ZADD', keys, seq, key) end
+    said[3 * count + 1], said[3 * count + 2], said[3 * count + 3] = kind, source, payload
+    answer[#answer + 1], count = head, count + 1
   end
 end
-if #said == 0 then return answer end
+if count == 0 then return answer end
 redis.call('HSET', log, 'head', text(head))
 if now - (tonumber(state[5]) or 0) > tonumber(ttl) / 16 then
   -- A key lives about as long as its event; the companion outlives both, so that numbers go on.
@@ -71,6 +75,6 @@ if now - (tonumber(state[5]) or 0) > tonumber(ttl) / 16 then
   redis.call('HSET', log, 'renewed', at)
 end
 if say ~= '' then
-  redis.call(say, channel, text(reign) .. ' ' .. text(head - #said + 1) .. ' ' .. at .. ' ' .. #said .. '\n' .. table.concat(said, '\n'))
+  redis.call(say, channel, text(reign) .. ' ' .. text(head - count + 1) .. ' ' .. at .. ' ' .. count .. '\n' .. table.concat(said, '\n'))
 end
 return answer

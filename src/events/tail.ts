@@ -17,14 +17,22 @@ const SILENCE_MS = 3_600_000
 /** Payload bytes of one read, unless a single event is larger. */
 const PAGE_BYTES = 4 * 1024 * 1024
 
+/** Events of a flow that were committed together. */
+interface Addition {
+  readonly ref: FlowRef
+  readonly events: readonly StoredEvent[]
+}
+
 /**
- * The newest events of durable flows, in Redis under the same ids: what readers that come back ask for. It only
- * ever holds what PostgreSQL has committed, and is dropped rather than kept with a hole; losing it costs time.
+ * The newest events of durable flows that somebody hears, in Redis under the same ids: what readers that come back
+ * ask for. It only ever holds what PostgreSQL has committed, and is dropped rather than kept with a hole; losing it
+ * costs time.
  */
 export class HotTail implements Recent {
   readonly #redis: RedisClient
   /** Flows with an addition under way, and what came meanwhile: additions of a flow arrive in their order. */
   readonly #busy = new Map<string, StoredEvent[]>()
+  #fresh: Addition[] = []
 
   constructor(redis: RedisClient) {
     this.#redis = redis
@@ -33,6 +41,26 @@ export class HotTail implements Recent {
   /** Adds events of one flow that this process has just committed, and announces them. Never fails, never waits. */
   add(ref: FlowRef, events: readonly StoredEvent[]): void {
     if (!this.#redis.usable || events.length === 0) return
+    // Who listens to a Cluster is known to each of its servers alone.
+    if (this.#redis.kind === 'cluster') this.#take({ ref, events })
+    else if (this.#fresh.push({ ref, events }) === 1) queueMicrotask(() => void this.#sift())
+  }
+
+  /**
+   * Asks once for all flows of a batch which of them somebody hears: the others cost no more than that (bench/full).
+   * Who subscribes after the answer looks at the log after it, where these events are already.
+   */
+  async #sift(): Promise<void> {
+    const additions = this.#fresh
+    this.#fresh = []
+    const channels = additions.map(({ ref }) => key('flow:updates', ref))
+    // Without an answer nobody is told, as when what follows fails: readers look at the log.
+    const reply = await this.#redis.call('pubsub', 'NUMSUB', ...channels).catch(() => undefined)
+    if (!Array.isArray(reply)) return
+    for (const [i, addition] of additions.entries()) if (Number(reply[2 * i + 1]) > 0) this.#take(addition)
+  }
+
+  #take({ ref, events }: Addition): void {
     const tag = flowTag(ref)
     const waiting = this.#busy.get(tag)
     if (waiting) {
