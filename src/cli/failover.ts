@@ -29,11 +29,15 @@ export function addFailover(program: Command): void {
     .description('Show the term: the store that reigns, and how every instance sees it.')
     .option('--json', 'as JSON')
     .addHelpText('after', '\nExample:\n  spillway failover status')
-    .action(({ json }: { json?: boolean }) => withTerm(async (term) => show(await term.report(), json === true)))
+    .action(({ json }: { json?: boolean }) =>
+      withTerm(async (term) => show(await term.report(), json === true)),
+    )
 
   failover
     .command('turn [store]')
-    .description('Make the other store reign, or the one named: redis or postgres. PostgreSQL then reigns until you ask for redis.')
+    .description(
+      'Make the other store reign, or the one named: redis or postgres. PostgreSQL then reigns until you ask for redis.',
+    )
     .option('--json', 'as JSON')
     .addHelpText('after', '\nExamples:\n  spillway failover turn postgres\n  spillway failover turn redis')
     .action((name: string | undefined, { json }: { json?: boolean }) =>
@@ -58,7 +62,10 @@ export function addFailover(program: Command): void {
         await term.drill()
         const away = await reached(term, 'postgres', before.number, PATIENCE_MS)
         const awayMs = Math.round(performance.now() - started)
-        if (!json) process.stderr.write(`PostgreSQL reigns after ${awayMs} ms (term ${away.number}); waiting for the return\n`)
+        if (!json)
+          process.stderr.write(
+            `PostgreSQL reigns after ${awayMs} ms (term ${away.number}); waiting for the return\n`,
+          )
         const back = await reached(term, 'redis', away.number, RETURN_PATIENCE_MS)
         const backMs = Math.round(performance.now() - started) - awayMs
         output(json === true).line(

@@ -2,15 +2,17 @@ import { Command } from 'commander'
 import { packageVersion } from '../http/package.js'
 import { addConfig } from './config.js'
 import { addDemo } from './demo.js'
-import { report } from './failure.js'
 import { addFailover } from './failover.js'
+import { report } from './failure.js'
 import { addFlow } from './flow.js'
 import { addKey } from './key.js'
 import { addMigrate } from './migrate.js'
 import { addServe } from './serve.js'
 
 const program = new Command('spillway')
-  .description('The real-time backbone of a multi-tenant platform: durable flow events, live updates, on Redis with PostgreSQL behind it.')
+  .description(
+    'The real-time backbone of a multi-tenant platform: durable flow events, live updates, on Redis with PostgreSQL behind it.',
+  )
   .version(packageVersion())
   .showHelpAfterError('(--help says more)')
   .addHelpText(

@@ -153,7 +153,7 @@ export class Flow {
     const placed = resume(page.position, after)
     if (!placed.gap || after.seq === 0)
       return { ...page, more: hasMore(page, order, after.seq, before), gap: undefined }
-    const cursor = { term: page.position.term, seq: placed.after }
+    const cursor = { term: placed.term, seq: placed.after }
     const rest =
       placed.after === after.seq
         ? page

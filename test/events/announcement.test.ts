@@ -13,7 +13,14 @@ it('reads what the scripts say', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(line, line, line), { minLength: 1, maxLength: 5 }), (events) => {
       expect(readAnnouncement(written(events))).toEqual(
-        events.map(([type, source, payload], i) => ({ term: 7, seq: 41 + i, type, source, payload, at: 1737201600000 })),
+        events.map(([type, source, payload], i) => ({
+          term: 7,
+          seq: 41 + i,
+          type,
+          source,
+          payload,
+          at: 1737201600000,
+        })),
       )
     }),
   )

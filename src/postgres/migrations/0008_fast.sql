@@ -1,5 +1,7 @@
 -- Fast flows: whose numbers the reigning store gives, under the reign's number as their term.
 ALTER TABLE spillway.flows ADD COLUMN counted text COLLATE "C" NOT NULL DEFAULT 'postgres' CHECK (counted IN ('redis', 'postgres'));
+ALTER TABLE spillway.flows ADD COLUMN base bigint NOT NULL DEFAULT 0;
+COMMENT ON COLUMN spillway.flows.base IS 'Where a Redis that knows nothing of a fast flow begins, in the reign that counted it last.';
 COMMENT ON COLUMN spillway.flows.counted IS 'Which store gave the last numbers: what Redis gave is known here with a delay.';
 
 CREATE OR REPLACE FUNCTION spillway.append(
@@ -148,8 +150,15 @@ BEGIN
   SELECT i.tenant, i.flow, 'fast', reign, 0, 'redis' FROM unnest(tenants, flows) WITH ORDINALITY AS i (tenant, flow, place)
   ORDER BY i.tenant, i.flow
   ON CONFLICT (tenant, flow) DO NOTHING;
-  RETURN QUERY SELECT i.place, f.durability,
-    f.head + CASE WHEN f.counted = 'redis' AND f.head > 0 THEN spillway.leap() ELSE 0 END
+  -- From now on Redis may give numbers of which nobody here hears in time: who goes on after it leaps over them.
+  UPDATE spillway.flows f SET term = reign, counted = 'redis',
+    base = f.head + CASE WHEN f.counted = 'redis' THEN spillway.leap() ELSE 0 END,
+    term_from = f.head + CASE WHEN f.counted = 'redis' THEN spillway.leap() ELSE 0 END + 1
+  FROM unnest(tenants, flows) AS i (tenant, flow)
+  WHERE f.tenant = i.tenant AND f.flow = i.flow AND f.durability = 'fast' AND f.term < reign
+    -- Late by a whole reign: it must not undo what the next one has done.
+    AND EXISTS (SELECT FROM spillway.term t WHERE t.number = reign AND t.store = 'redis');
+  RETURN QUERY SELECT i.place, f.durability, CASE WHEN f.head > f.base THEN f.head + spillway.leap() ELSE f.base END
   FROM unnest(tenants, flows) WITH ORDINALITY AS i (tenant, flow, place)
   JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow;
 END $$;
@@ -157,7 +166,8 @@ END $$;
 -- Says how far fast flows have come on Redis, while it reigns or its reign ends.
 CREATE FUNCTION spillway.report_heads(reign integer, tenants text[], flows text[], heads bigint[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  UPDATE spillway.flows f SET head = greatest(f.head, i.head), term = reign, counted = 'redis', last_at = clock_timestamp()
+  UPDATE spillway.flows f SET head = greatest(f.head, i.head), term = reign, counted = 'redis',
+    term_from = CASE WHEN f.term < reign THEN f.head + 1 ELSE f.term_from END, last_at = clock_timestamp()
   FROM unnest(tenants, flows, heads) AS i (tenant, flow, head)
   WHERE f.tenant = i.tenant AND f.flow = i.flow AND f.durability = 'fast' AND f.term <= reign
     AND EXISTS (SELECT FROM spillway.term t WHERE t.number = reign AND t.store = 'redis')
