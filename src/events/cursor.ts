@@ -44,6 +44,8 @@ export function requireCursor(text: string): Cursor {
 
 /** Where a reader with this cursor goes on, and what it has missed for good. */
 export interface Resumption {
+  /** Of the reader's cursor from here on. */
+  readonly term: number
   /** The reader has everything up to this seq, or has been told of the gap. */
   readonly after: number
   readonly gap: Omit<Gap, 'flow'> | undefined
@@ -52,7 +54,8 @@ export interface Resumption {
 /**
  * Places a cursor in a log. Total: every cursor has an answer, so that no reader waits for an event that
  * never comes. A cursor beyond the log's end names events that this log does not have: `lost` if a newer term
- * took their numbers, `unknown` otherwise.
+ * took their numbers, `unknown` otherwise. In a fast flow that is no loss while the reigning store has numbered
+ * nothing itself: what it was never told of stays the reader's, and its first number leaps over it.
  */
 export function resume(position: Position, cursor: Cursor): Resumption {
   const { term, termFrom, head, floor } = position
@@ -60,19 +63,24 @@ export function resume(position: Position, cursor: Cursor): Resumption {
     // The old term's tail from termFrom on was replaced: its reader has seen events that are no more. What was
     // trimmed of the new term meanwhile is the next answer's gap.
     return {
+      term,
       after: termFrom - 1,
       gap: { from: formatId(cursor.term, termFrom), to: formatId(cursor.term, cursor.seq), reason: 'lost' },
     }
   }
-  if (cursor.seq > 0 && cursor.term > term) {
+  if (isAhead(position, cursor)) return { term: cursor.term, after: cursor.seq, gap: undefined }
+  const reign = position.reign?.number ?? 0
+  if (cursor.seq > 0 && cursor.term > Math.max(term, reign)) {
     // Of another history (an older backup was restored): what the reader has is void, it starts anew.
     return {
+      term,
       after: floor,
       gap: { from: formatId(cursor.term, 1), to: formatId(cursor.term, cursor.seq), reason: 'unknown' },
     }
   }
   if (cursor.seq > head) {
     return {
+      term,
       after: head,
       gap: {
         from: formatId(cursor.term, head + 1),
@@ -83,9 +91,19 @@ export function resume(position: Position, cursor: Cursor): Resumption {
   }
   if (cursor.seq < floor) {
     return {
+      term,
       after: floor,
       gap: { from: formatId(term, cursor.seq + 1), to: formatId(term, floor), reason: 'trimmed' },
     }
   }
-  return { after: cursor.seq, gap: undefined }
+  // Never back: another store may have given the same numbers in the cursor's term.
+  return { term: cursor.seq > 0 ? Math.max(term, cursor.term) : term, after: cursor.seq, gap: undefined }
+}
+
+/** Whether the reader of a fast flow has more than the store that was read, and rightly so. */
+function isAhead({ term, termFrom, head, reign }: Position, cursor: Cursor): boolean {
+  if (!reign || cursor.seq === 0) return false
+  // This instance has not heard of that reign yet: what it reads is of an older one.
+  if (cursor.term > reign.number) return !reign.certain
+  return cursor.seq > head && (term < reign.number || termFrom > head + 1)
 }

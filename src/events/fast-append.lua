@@ -18,8 +18,8 @@ if not head then
   -- What a lost companion leaves behind has no known place any more.
   redis.call('DEL', stream, keys)
   head, terms = tonumber(base), ''
-elseif term < reign and not state[4] then
-  -- Without a carry-over nobody knows how far the old term had come: numbers that it may have given are leapt over.
+elseif term < reign and state[4] ~= text(reign - 1) then
+  -- Without a carry-over into this very reign nobody knows how far the old term had come: numbers that it may have given are leapt over.
   head = math.max(head, tonumber(base)) + tonumber(leap)
 end
 if term ~= reign then

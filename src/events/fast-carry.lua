@@ -29,6 +29,6 @@ for i = 1, #events, 5 do
     head = seq
   end
 end
-redis.call('HSET', log, 'head', text(head), 'term', term, 'from', from, 'terms', terms, 'carried', '1')
+redis.call('HSET', log, 'head', text(head), 'term', term, 'from', from, 'terms', terms, 'carried', term)
 for name, life in pairs({ [stream] = ttl, [keys] = ttl, [log] = 2 * ttl }) do redis.call('PEXPIRE', name, life) end
 return head

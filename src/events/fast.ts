@@ -67,19 +67,31 @@ export class FastLog implements EventLog {
     }
   }
 
-  read(ref: FlowRef, range: Range): Promise<Page> {
-    return this.#store().read(ref, range)
+  async read(ref: FlowRef, range: Range): Promise<Page> {
+    const reign = this.#reign()
+    return this.#readIn(reign.number, await this.#store(reign).read(ref, range))
   }
 
-  readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]> {
-    return this.#store().readSince(flows, limit)
+  async readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]> {
+    const reign = this.#reign()
+    const pages = await this.#store(reign).readSince(flows, limit)
+    return pages.map((page) => this.#readIn(reign.number, page))
+  }
+
+  #readIn(number: number, page: Page): Page {
+    // Judged now and not before: a process may have stood still while it waited for the answer.
+    const certain = this.#term.reign?.number === number
+    return { ...page, position: { ...page.position, reign: { number, certain } } }
   }
 
   /** Reading changes nothing: what a store says that has just ceased to reign is what it had. */
-  #store(): RedisLog | PostgresLog {
+  #reign(): Reign {
     const reign = this.#term.reign ?? this.#term.last
-    if (!reign)
-      throw new SpillwayError('TERM_UNKNOWN', 'Nobody can say now which store reigns', { retryAfterMs: 500 })
+    if (reign) return reign
+    throw new SpillwayError('TERM_UNKNOWN', 'Nobody can say now which store reigns', { retryAfterMs: 500 })
+  }
+
+  #store(reign: Reign): RedisLog | PostgresLog {
     return reign.store === 'redis' ? this.#onRedis() : this.#postgres
   }
 

@@ -23,6 +23,12 @@ export interface LiveReader {
   advance(delivery: Delivery): void
 }
 
+/** A page, and where the feed was when it was asked for. */
+export interface Look {
+  readonly page: Page
+  readonly place: Cursor | undefined
+}
+
 /**
  * What happens in one flow, as this process sees it: a reader of the log itself, with a place in it, that hands
  * each contiguous stretch to all local readers once.
@@ -35,7 +41,7 @@ export class Feed {
   readonly #waiting = new Set<() => void>()
   readonly #closers = new Set<() => void>()
   #held = 0
-  readonly #pages = new Map<number, Promise<Page>>()
+  readonly #pages = new Map<number, Promise<Look>>()
   readonly #recents = new Map<number, Promise<StoredEvent[] | undefined>>()
   #place: Cursor | undefined
   /** The first local commit since the feed was made, before its first look. */
@@ -114,15 +120,17 @@ export class Feed {
   }
 
   /** A page of the log; readers that resume at the same place share one read. */
-  page(after: number, limit: number): Promise<Page> {
-    let page = this.#pages.get(after)
-    if (!page) {
-      page = this.#options.log
+  page(after: number, limit: number): Promise<Look> {
+    let look = this.#pages.get(after)
+    if (!look) {
+      const place = this.#place
+      look = this.#options.log
         .read(this.ref, { after, order: 'asc', limit })
+        .then((page) => ({ page, place }))
         .finally(() => this.#pages.delete(after))
-      this.#pages.set(after, page)
+      this.#pages.set(after, look)
     }
-    return page
+    return look
   }
 
   /** What follows on a reader's place, from where recent events are kept; readers at the same place share one read. */
@@ -166,10 +174,11 @@ export class Feed {
       const behind =
         position.term === this.#place.term && position.head < this.#place.seq && position.head >= sentAt
       if (!behind) this.#checkPlace(position, this.#place)
-      // A page from behind the place would pass over what lies between.
-      if ((this.seq as number) >= sentAt) this.#take(events)
+      // Sent back, the feed has not been told what lies between here and what it asked for: that is no hole.
+      const sentBack = this.#place.seq < sentAt
+      if (!sentBack) this.#take(events)
       // Without progress the next look is the backstop's: never a tight loop.
-      if (position.head > this.#place.seq && events.length > 0) this.#options.onStale(this)
+      if (position.head > this.#place.seq && (sentBack || events.length > 0)) this.#options.onStale(this)
     }
     for (const wake of [...this.#waiting]) wake()
   }
@@ -201,10 +210,10 @@ export class Feed {
 
   /** Readers are told if the log has lost what lies between their place and its own. */
   #checkPlace(position: Position, place: Cursor): void {
-    const { gap, after } = resume(position, place)
-    const cursor = { term: position.term, seq: after }
+    const { gap, term, after } = resume(position, place)
+    const cursor = { term, seq: after }
     if (gap) this.#deliver([{ gap: { flow: this.ref.flow, ...gap }, cursor }], [])
-    this.#place = cursor
+    if (cursor.term !== place.term || cursor.seq !== place.seq) this.#place = cursor
   }
 
   /** One delivery a turn of the event loop, however many commits it brought. */

@@ -164,7 +164,7 @@ export class Flow {
         return this.#upToHole(page, cursor, { more, gaps })
       }
       // Placed anew: behind what the old term lost, the new term's first events may be trimmed already.
-      cursor = { term: page.position.term, seq: placed.after }
+      cursor = { term: placed.term, seq: placed.after }
       gaps.push({ gap: { flow: this.name, ...placed.gap }, cursor })
     }
   }

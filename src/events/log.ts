@@ -53,6 +53,8 @@ export interface Position {
   readonly head: number
   /** Seq of the newest trimmed event; the oldest kept one is `floor + 1`. */
   readonly floor: number
+  /** Of a fast flow: the reign in which its store was read, and whether it surely reigned then. */
+  readonly reign?: { readonly number: number; readonly certain: boolean }
 }
 
 /** A stretch of a flow's log, by seq; both ends are outside it. */

@@ -130,7 +130,9 @@ export class RedisLog implements EventLog {
     if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-read.lua answered no list')
     if (reply.length === 0) {
       const term = this.#options.term.last?.number ?? 1
-      return { position: { term, termFrom: 1, head: 0, floor: 0 }, durability: null, events: [] }
+      // Nothing of this term is here: whoever has events of another is told with its first.
+      const termFrom = Number.MAX_SAFE_INTEGER
+      return { position: { term, termFrom, head: 0, floor: 0 }, durability: null, events: [] }
     }
     const [head, term, termFrom, floor] = reply.slice(0, 4).map(Number) as [number, number, number, number]
     const entries = reply[4]

@@ -31,6 +31,8 @@ export class Subscription implements LiveReader {
   /** Only while something is waited for: an idle reader has none. */
   #stop: AbortController | undefined
   #cursor: Cursor | undefined
+  /** It joined the feed at a place of its own: what follows there it reads from the log. */
+  #apart = false
   #state: 'reading' | 'live' | 'full' | 'closed' = 'reading'
 
   constructor(feed: Feed, start: Start, sink: Sink) {
@@ -46,7 +48,16 @@ export class Subscription implements LiveReader {
   }
 
   advance(delivery: Delivery): void {
-    if (this.#state === 'live') this.#hand(delivery)
+    if (this.#state !== 'live') return
+    if (!this.#apart) {
+      this.#hand(delivery)
+      return
+    }
+    this.#feed.leave(this)
+    this.#apart = false
+    this.#state = 'reading'
+    // Not in this turn: who joins again while the feed hands this out would get it once more.
+    queueMicrotask(() => void this.#read())
   }
 
   /** The sink wants more after it had answered `false`. Resolves when it has caught up, or is full again. */
@@ -109,19 +120,16 @@ export class Subscription implements LiveReader {
           this.#hand(new Delivery(this.#feed.ref, quick.map(eventItem)))
           continue
         }
-        const page = await this.#feed.page(cursor.seq, PAGE)
+        const { page, place: asked } = await this.#feed.page(cursor.seq, PAGE)
         failures = 0
         if (this.#over) return
-        const { gap, after } = resume(page.position, cursor)
-        const items: Item[] = gap
-          ? [{ gap: { flow: this.#feed.ref.flow, ...gap }, cursor: { term: page.position.term, seq: after } }]
-          : []
+        const { gap, term, after } = resume(page.position, cursor)
+        const at = { term, seq: after }
+        const items: Item[] = gap ? [{ gap: { flow: this.#feed.ref.flow, ...gap }, cursor: at }] : []
         // A page from behind the place would pass over what lies between: it is read anew from there.
-        if (after >= cursor.seq)
-          items.push(
-            ...itemsAfter(this.#feed.ref.flow, { term: page.position.term, seq: after }, page.events),
-          )
+        if (after >= cursor.seq) items.push(...itemsAfter(this.#feed.ref.flow, at, page.events))
         if (items.length > 0) this.#hand(new Delivery(this.#feed.ref, items))
+        else if (page.position.reign) this.#joinApart(at, asked)
         // The log has no more: then it is the feed that is behind, or of another term.
         else await this.#waitForFeed(page.position.term, after)
       } catch (error) {
@@ -129,6 +137,19 @@ export class Subscription implements LiveReader {
         await this.#pause(Math.min(1000, 50 * 2 ** failures++))
       }
     }
+  }
+
+  /**
+   * Waits at a place that the feed may never be at: the numbers of a fast flow have holes, and another store may
+   * have had more of it. Reads on if the feed has moved since `asked`, when it was read that nothing follows.
+   */
+  #joinApart(cursor: Cursor, asked: Cursor | undefined): void {
+    this.#cursor = cursor
+    if (this.#feed.place !== asked) return
+    this.#state = 'live'
+    this.#apart = true
+    this.#stop = undefined
+    this.#feed.join(this)
   }
 
   async #waitForFeed(term: number, seq: number): Promise<void> {

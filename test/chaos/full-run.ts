@@ -5,7 +5,7 @@ import { startPostgres } from '../support/postgres.js'
 import { startRedis } from '../support/redis.js'
 import { check, type Problem, type Run } from './checker.js'
 import { LinkedFleet } from './linked-fleet.js'
-import { nemesesOf } from './nemeses.js'
+import { instanceNemeses, storeNemeses } from './nemeses.js'
 import { seeded } from './random.js'
 import { World } from './world.js'
 
@@ -24,8 +24,8 @@ const ENV = {
   SPILLWAY_POOL_SIZE: '4',
 }
 
-/** Faults one after the other; what lasts longer turns the term, what is shorter should not. */
-const RHYTHM = { restMs: [500, 4000], lastsMs: [200, 6000] } as const
+/** What lasts longer turns the term, what is shorter should not. */
+const RHYTHM = { restMs: [500, 5000], lastsMs: [200, 6000] } as const
 
 export interface ChaosOptions {
   readonly seed: number
@@ -79,8 +79,11 @@ export async function chaos({ seed, forMs, say, cleanup }: ChaosOptions): Promis
   )
   cleanup(async () => clearInterval(latecomers))
 
-  const schedule = plan(nemesesOf({ redis, postgres, fleet }), { random, forMs, ...RHYTHM })
-  await Promise.race([play(schedule, { say, signal: ending.signal }), fleet.crashed, world.failed])
+  // Two schedules: a store and an instance may be broken at the same time, two stores never.
+  const schedules = [storeNemeses({ redis, postgres, fleet }), instanceNemeses(fleet)].map((nemeses) =>
+    play(plan(nemeses, { random, forMs, ...RHYTHM }), { say, signal: ending.signal }),
+  )
+  await Promise.race([Promise.all(schedules), fleet.crashed, world.failed])
   clearInterval(latecomers)
   say('peace')
   const run = await Promise.race([world.finish(calm), fleet.crashed, world.failed])

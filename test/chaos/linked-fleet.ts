@@ -1,3 +1,4 @@
+import { eventually } from '../support/eventually.js'
 import { type Link, startLink } from '../support/faults/link.js'
 import type { Linked } from '../support/faults/link-faults.js'
 import type { Nemesis } from '../support/faults/nemesis.js'
@@ -133,11 +134,17 @@ export class LinkedFleet implements Addresses {
   }
 
   async #start(instance: Instance): Promise<void> {
-    const server = await spawnServer({
+    const env = {
       ...this.#options.env,
       SPILLWAY_INSTANCE_ID: instance.name,
       REDIS_URL: instance.redis.url,
       DATABASE_URL: instance.postgres.url,
+    }
+    // Whoever supervises servers starts one again that ended because PostgreSQL was away.
+    const server = await eventually(() => spawnServer(env), {
+      withinMs: 60_000,
+      everyMs: 500,
+      what: 'the start',
     })
     instance.server = server
     server.exited.then(() => {

@@ -8,8 +8,8 @@ import type { PostgresServer } from '../support/postgres.js'
 import type { RedisServer } from '../support/redis.js'
 import type { LinkedFleet } from './linked-fleet.js'
 
-/** Everything that a run breaks; each victim is chosen when its fault begins. */
-export function nemesesOf(parts: {
+/** Faults of the stores themselves, seen by every instance. */
+export function storeNemeses(parts: {
   readonly redis: RedisServer
   readonly postgres: PostgresServer
   readonly fleet: LinkedFleet
@@ -30,10 +30,12 @@ export function nemesesOf(parts: {
     ...ofRedis().map((nemesis) => inReign(nemesis, fleet)),
     postgresStopped(postgres),
     postgresKilled(postgres),
-    fleet.killed(),
-    processFrozen(() => fleet.process()),
-    ...linkNemeses(fleet),
   ]
+}
+
+/** Faults of one instance or of its way to one store; the victim is chosen when the fault begins. */
+export function instanceNemeses(fleet: LinkedFleet): Nemesis[] {
+  return [fleet.killed(), processFrozen(() => fleet.process()), ...linkNemeses(fleet)]
 }
 
 /** How long a fault waits for Redis to reign before it comes anyway. */

@@ -110,10 +110,40 @@ describe('resuming', () => {
   it('names what was trimmed of the new term as well as what was lost of the old one', () => {
     const at = { term: 2, termFrom: 6, head: 20, floor: 8 }
     const lost = resume(at, { term: 1, seq: 7 })
-    expect(lost).toEqual({ after: 5, gap: { from: '1-6', to: '1-7', reason: 'lost' } })
+    expect(lost).toEqual({ term: 2, after: 5, gap: { from: '1-6', to: '1-7', reason: 'lost' } })
     expect(resume(at, { term: 2, seq: lost.after })).toEqual({
+      term: 2,
       after: 8,
       gap: { from: '2-6', to: '2-8', reason: 'trimmed' },
     })
+  })
+})
+
+describe('in a fast flow, whose store has changed', () => {
+  /** Read in reign 7; the store has numbered 3 to 10 in term 5, and nothing since. */
+  const behind = { term: 5, termFrom: 3, head: 10, floor: 0, reign: { number: 7, certain: true } }
+
+  it('a reader keeps what the reigning store was never told of, and waits behind it', () => {
+    expect(resume(behind, { term: 6, seq: 12 })).toEqual({ term: 6, after: 12, gap: undefined })
+    expect(resume(behind, { term: 5, seq: 12 })).toEqual({ term: 5, after: 12, gap: undefined })
+  })
+  it('a cursor keeps its term, under which another store may give the same numbers', () => {
+    expect(resume(behind, { term: 6, seq: 8 })).toEqual({ term: 6, after: 8, gap: undefined })
+  })
+  it('a store that has lost everything sends nobody back to the beginning', () => {
+    const lost = { ...behind, term: 7, termFrom: Number.MAX_SAFE_INTEGER, head: 0 }
+    expect(resume(lost, { term: 6, seq: 12 })).toEqual({ term: 6, after: 12, gap: undefined })
+    expect(resume(lost, { term: 7, seq: 12 })).toEqual({ term: 7, after: 12, gap: undefined })
+  })
+  it('a cursor of a later reign is waited for by an instance that may not have heard of it', () => {
+    const unsure = { ...behind, reign: { number: 7, certain: false } }
+    expect(resume(unsure, { term: 8, seq: 4 })).toEqual({ term: 8, after: 4, gap: undefined })
+  })
+  it('a cursor of a reign that surely never was is nobody’s', () => {
+    expect(resume(behind, { term: 8, seq: 4 })).toMatchObject({ after: 0, gap: { reason: 'unknown' } })
+  })
+  it('a cursor beyond what the reigning store has itself numbered is nobody’s', () => {
+    const own = { ...behind, term: 7 }
+    expect(resume(own, { term: 7, seq: 11 })).toMatchObject({ after: 10, gap: { reason: 'unknown' } })
   })
 })

@@ -405,7 +405,7 @@ export function logConformance(name: string, open: () => Promise<LogStore>): voi
         expect(await log.trim([ref], keep({ maxEvents: 12 }))).toEqual([
           { floor: 18, events: 0, more: false },
         ])
-        expect(resume(position, parseCursor('1-3') ?? { term: 0, seq: 0 })).toEqual({
+        expect(resume(position, parseCursor('1-3') ?? { term: 0, seq: 0 })).toMatchObject({
           after: 18,
           gap: { from: '1-4', to: '1-18', reason: 'trimmed' },
         })
@@ -496,11 +496,11 @@ export function logConformance(name: string, open: () => Promise<LogStore>): voi
           [2, 6],
           [2, 7],
         ])
-        expect(resume(position, { term: 1, seq: 8 })).toEqual({
+        expect(resume(position, { term: 1, seq: 8 })).toMatchObject({
           after: 5,
           gap: { from: '1-6', to: '1-8', reason: 'lost' },
         })
-        expect(resume(position, { term: 1, seq: 5 })).toEqual({ after: 5, gap: undefined })
+        expect(resume(position, { term: 1, seq: 5 })).toMatchObject({ after: 5, gap: undefined })
       } finally {
         await life(1)
       }
