@@ -4,7 +4,7 @@ import type { Beat, FleetMember, Surroundings, TermRedis, TermRow, TermTable } f
 import { REAL } from './ports.js'
 import { decide, type Situation, type Step } from './states.js'
 import type { OperateOptions, Participant, Reign, StoreName, Term } from './term.js'
-import { leaseWindow, type Timing } from './timing.js'
+import { DRIFT, leaseWindow, type Timing } from './timing.js'
 import { RedisView } from './view.js'
 
 export interface ControllerOptions {
@@ -51,6 +51,9 @@ export class Controller implements Term {
   readonly #listeners = new Set<() => void>()
   #beat: Beat | undefined
   #trustedUntil = Number.NEGATIVE_INFINITY
+  /** When the last answered beat was sent. */
+  #beatAt = Number.NEGATIVE_INFINITY
+  #quarantinedUntil = Number.NEGATIVE_INFINITY
   /** The reign on Redis whose marker this instance has seen open. */
   #confirmed = 0
   #heardAt = 0
@@ -79,8 +82,9 @@ export class Controller implements Term {
   /** The first look at Redis and the first beat. Errors: `STORE_UNAVAILABLE`. */
   async start(): Promise<void> {
     void this.#view?.look()
-    const askedAt = this.#around.now()
-    this.#heard(await this.#options.table.beat(this.#me(), leaseWindow(this.#timing)), askedAt)
+    // The first makes this life known, the second may be trusted.
+    await this.#ask()
+    await this.#ask()
     this.#schedule()
   }
 
@@ -94,7 +98,8 @@ export class Controller implements Term {
     if (!row || (row.store === 'redis' && this.#confirmed !== row.number)) return undefined
     const key = row.store === 'redis' ? this.#options.redis?.markerKey : undefined
     const marker = key === undefined ? undefined : { key, value: `${row.number}:open:${row.attempt}` }
-    return { number: row.number, store: row.store, marker }
+    const quarantined = this.#around.now() < this.#quarantinedUntil
+    return { number: row.number, store: row.store, marker, quarantined }
   }
 
   get status(): TermStatus {
@@ -116,12 +121,7 @@ export class Controller implements Term {
   }
 
   async operate<T>(run: (reign: Reign) => Promise<T>, { goOn = false }: OperateOptions = {}): Promise<T> {
-    // Not in a term that is known to close: who has said that it stopped must not go on.
-    const onward =
-      goOn &&
-      this.#around.now() >= this.#trustedUntil &&
-      this.#beat?.row.phase === 'open' &&
-      this.last?.store === 'redis'
+    const onward = goOn && this.#mayGoOn()
     const reign = onward ? this.last : this.reign
     if (!reign) {
       throw new SpillwayError('TERM_UNKNOWN', 'Nobody can say now which store reigns', { retryAfterMs: 500 })
@@ -137,6 +137,12 @@ export class Controller implements Term {
       this.#busy -= 1
       if (this.#busy === 0 && this.#beat?.row.phase === 'closing') this.#hurry()
     }
+  }
+
+  /** Never once a closing is known: the others count on it that nothing more comes from here. */
+  #mayGoOn(): boolean {
+    const lapsed = this.#around.now() >= this.#trustedUntil
+    return lapsed && !this.#closed && this.#beat?.row.phase === 'open' && this.last?.store === 'redis'
   }
 
   async opened(withinMs: number): Promise<void> {
@@ -182,6 +188,8 @@ export class Controller implements Term {
 
   async close(): Promise<void> {
     this.#closed = true
+    // The others no longer wait for this life once it has left.
+    this.#trustedUntil = Number.NEGATIVE_INFINITY
     this.#cancel?.()
     this.#cancelTrust?.()
     this.#view?.close()
@@ -243,11 +251,9 @@ export class Controller implements Term {
 
   /** One beat and the step that follows from it. PostgreSQL being away is an answer too: trust runs out. */
   async #turn(): Promise<void> {
-    const { table } = this.#options
-    const askedAt = this.#around.now()
     try {
-      this.#heard(await table.beat(this.#me(), leaseWindow(this.#timing)), askedAt)
-      const { row } = this.#beat as Beat
+      const { row } = await this.#ask()
+      if (this.#closed) return
       await this.#bulk()
       await this.#take(decide(this.#situation(row)), row)
     } catch (error) {
@@ -257,11 +263,25 @@ export class Controller implements Term {
     }
   }
 
+  async #ask(): Promise<Beat> {
+    const askedAt = this.#around.now()
+    const beat = await this.#options.table.beat(this.#me(), leaseWindow(this.#timing))
+    this.#heard(beat, askedAt)
+    return beat
+  }
+
   #heard(beat: Beat, askedAt: number): void {
+    // What it told after it was closed would be trusted by a life that has left.
+    if (this.#closed) return
     const before = this.#beat?.row
     const { row } = beat
     this.#beat = beat
-    this.#trustedUntil = askedAt + this.#timing.trustMs
+    // Whoever closes meanwhile must find this life in the fleet: a first beat, or one after a long silence, may
+    // have read the row long before it was seen itself.
+    const known = askedAt - this.#beatAt < this.#timing.longestLeaseMs
+    this.#beatAt = askedAt
+    if (known) this.#trustedUntil = askedAt + this.#timing.trustMs
+    this.#quarantinedUntil = this.#around.now() + Math.max(row.quarantineMs ?? 0, 0) * DRIFT
     this.#cancelTrust?.()
     this.#cancelTrust = this.#around.after(this.#trustedUntil - this.#around.now() + 1, () => this.#show())
     if (row.number !== before?.number || row.phase !== before.phase) {
@@ -273,6 +293,8 @@ export class Controller implements Term {
     }
     if (row.phase === 'open' && row.store === this.#asked?.store) this.#asked = null
     if (row.switcher !== this.life) this.#ledSince = undefined
+    // Its own change, of which it got no answer.
+    else this.#ledSince ??= this.#around.now()
     if (row.phase === 'open' && row.store === 'redis' && this.#confirmed !== row.number)
       void this.#confirm(row)
     const ok = this.#live().every(({ view }) => view === 'ok')
@@ -311,7 +333,7 @@ export class Controller implements Term {
         ({ stopped, life }) => stopped === row.number || (life === this.life && this.#stopped === row.number),
       ),
       waited:
-        this.#ledSince !== undefined && this.#around.now() - this.#ledSince >= this.#timing.trustMs * 1.1,
+        this.#ledSince !== undefined && this.#around.now() - this.#ledSince >= this.#timing.trustMs * DRIFT,
       majorityDown: down * 2 > live.length,
       wrongRedis: wrong > 0 && wrong * 2 > well.length,
       healthy: this.#healthySince !== undefined && this.#around.now() - this.#healthySince >= row.healthyMs,
@@ -341,7 +363,6 @@ export class Controller implements Term {
     this.#again = true
     switch (step.do) {
       case 'close':
-        // From before the change: what others do until they read it is within the wait.
         if (await table.close(row.number, step.want, this.life, step.reason))
           this.#ledSince = this.#around.now()
         return
@@ -388,7 +409,7 @@ export class Controller implements Term {
       identity: toRedis ? (this.#view?.identity ?? null) : null,
       attempt: toRedis ? (this.#carried?.attempt ?? null) : null,
       // Leases that nobody has reclaimed may still be held; a new Redis may have lost some.
-      quarantineMs: early && !(toRedis && row.store === 'redis') ? 0 : longestLeaseMs * 1.1,
+      quarantineMs: early && !(toRedis && row.store === 'redis') ? 0 : longestLeaseMs * DRIFT,
       healthyMs: flapped
         ? Math.min(Math.max(row.healthyMs * 2, healthyMs), longestHealthyMs)
         : calm

@@ -9,6 +9,10 @@ export interface Reign {
   readonly store: StoreName
   /** What the marker in Redis says while this reign is open there; undefined where there is none to check. */
   readonly marker: { readonly key: string; readonly value: string } | undefined
+  /**
+   * Leases of the reign before may still be held that nobody knows of: what is known may be renewed, nothing granted.
+   */
+  readonly quarantined: boolean
 }
 
 export interface OperateOptions {

@@ -35,6 +35,9 @@ export const TIMING: Timing = {
   beatTimeoutMs: 1500,
 }
 
+/** How much longer a wait on one clock must be that covers a time on another: rates of ± 5 % make 1.105. */
+export const DRIFT = 1.12
+
 /** In which an instance may hold a lease after its last beat. */
 export function leaseWindow({ longestLeaseMs, trustMs }: Timing): number {
   return longestLeaseMs * 1.2 + 2 * trustMs

@@ -24,12 +24,12 @@ describe('fast flows on Redis', () => {
       silenceMs: 1e9,
       term: {
         get reign() {
-          return { number, store: 'redis' as const, marker: undefined }
+          return { number, store: 'redis' as const, marker: undefined, quarantined: false }
         },
         get last() {
           return this.reign
         },
-        operate: (run) => run({ number, store: 'redis', marker: undefined }),
+        operate: (run) => run({ number, store: 'redis', marker: undefined, quarantined: false }),
         opened: async () => undefined,
         onChange: () => () => undefined,
         join: () => undefined,

@@ -190,6 +190,7 @@ DECLARE
   outer_tenants text := coalesce(current_setting('spillway.tenants', true), '');
   answer record;
   wrong record;
+  reign integer;
 BEGIN
   -- The rules of tenant.ts.
   SELECT n.kind, n.most INTO wrong
@@ -205,8 +206,16 @@ BEGIN
   ELSIF payload IS NULL OR octet_length(payload::text) > 262144 THEN
     RAISE EXCEPTION 'PAYLOAD_TOO_LARGE: payload must be JSON of at most 262144 bytes' USING ERRCODE = '22023';
   END IF;
-  SELECT * INTO answer FROM spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[NULL::bigint], ARRAY[1], NULL,
-    ARRAY[1], ARRAY[1], ARRAY[type], ARRAY[source], CASE WHEN key IS NOT NULL THEN ARRAY[key] END, NULL, ARRAY[payload::text]);
+  PERFORM set_config('spillway.tenants', ARRAY[tenant]::text, true);
+  IF EXISTS (SELECT FROM spillway.flows f
+    WHERE f.tenant = publish.tenant AND f.flow = publish.flow AND f.durability = 'fast')
+  THEN
+    -- The term does not close before this commits: what comes later would not be carried to Redis.
+    SELECT t.number INTO reign FROM spillway.term t WHERE t.store = 'postgres' AND t.phase = 'open' FOR SHARE;
+  END IF;
+  SELECT * INTO answer FROM spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[NULL::bigint], ARRAY[1],
+    ARRAY['durable'], ARRAY[1], ARRAY[1], ARRAY[type], ARRAY[source], CASE WHEN key IS NOT NULL THEN ARRAY[key] END, NULL, ARRAY[payload::text],
+    reign);
   PERFORM set_config('spillway.tenants', outer_tenants, true);
   IF answer.odd #>> '{1,refused}' IS NOT NULL THEN
     RAISE EXCEPTION 'DURABILITY_FIXED: the flow % is fast and its log is elsewhere: publish to it through the library', flow

@@ -1,0 +1,136 @@
+/** A guard of the protocol that lies in `src/term`: the text without which it is gone. */
+export interface Mutation {
+  readonly file: 'controller' | 'states' | 'view'
+  readonly from: string
+  readonly to: string
+}
+
+/**
+ * Every guard that the simulation takes away: those in `src/term` by changing its text, those of the stores and of
+ * capabilities (`model`) in what the simulation plays for them.
+ */
+export const GUARDS = {
+  'trust ends': {
+    file: 'controller',
+    from: 'if (this.#around.now() >= this.#trustedUntil || this.#beat',
+    to: 'if (this.#beat',
+  },
+  'trust begins with the question': {
+    file: 'controller',
+    from: 'this.#trustedUntil = askedAt + this.#timing.trustMs',
+    to: 'this.#trustedUntil = this.#around.now() + this.#timing.trustMs',
+  },
+  'a first beat is not trusted': {
+    file: 'controller',
+    from: 'const known = askedAt - this.#beatAt < this.#timing.longestLeaseMs',
+    to: 'const known = true',
+  },
+  'an answer counts only in its term': {
+    file: 'controller',
+    from: 'const still = onward || this.reign?.number === reign.number',
+    to: 'const still = true',
+  },
+  'no operation while closing': {
+    file: 'controller',
+    from: "|| this.#beat?.row.phase !== 'open') return undefined",
+    to: ') return undefined',
+  },
+  'stopped only when nothing is under way': {
+    file: 'states',
+    from: 'if (!s.stopped && !s.busy)',
+    to: 'if (!s.stopped)',
+  },
+  'opening waits': {
+    file: 'states',
+    from: 'if (!s.allStopped && !s.waited) return NOTHING',
+    to: '',
+  },
+  'the wait is as long as trust': {
+    file: 'controller',
+    from: '- this.#ledSince >= this.#timing.trustMs * DRIFT',
+    to: '- this.#ledSince >= 0',
+  },
+  'a take-over waits anew': {
+    file: 'controller',
+    from: 'this.#ledSince !== undefined && this.#around.now() - this.#ledSince >=',
+    to: '(this.#around.now() - this.#heardAt) >=',
+  },
+  'early only without silent lives': {
+    file: 'controller',
+    from: 'allStopped: fleet.every(',
+    to: 'allStopped: live.every(',
+  },
+  'a life that leaves trusts no more': {
+    file: 'controller',
+    from: 'this.#trustedUntil = Number.NEGATIVE_INFINITY\n    this.#cancel?.()',
+    to: 'this.#cancel?.()',
+  },
+  majority: {
+    file: 'controller',
+    from: 'majorityDown: down * 2 > live.length',
+    to: 'majorityDown: down > 0',
+  },
+  'quarantine is as long as leases': {
+    file: 'controller',
+    from: '? 0 : longestLeaseMs * DRIFT',
+    to: '? 0 : 0',
+  },
+  'quarantine of a new Redis': {
+    file: 'controller',
+    from: "early && !(toRedis && row.store === 'redis') ? 0",
+    to: 'early ? 0',
+  },
+  'the identity is looked at': {
+    file: 'controller',
+    from: 'return this.#view.identity === row.identity && expected',
+    to: 'return expected',
+  },
+  'connections are only made to the identity of the term': {
+    file: 'controller',
+    from: "return row.store !== 'redis' || row.phase === 'closing' || row.identity === identity",
+    to: 'return true || identity',
+  },
+  'the marker is looked at': {
+    file: 'controller',
+    from: "return this.#view.identity === row.identity && expected.includes(this.#view.marker ?? '')",
+    to: 'return this.#view.identity === row.identity || expected.length === 0',
+  },
+  'a leader without its answer leads all the same': {
+    file: 'controller',
+    from: 'else this.#ledSince ??= this.#around.now()',
+    to: '',
+  },
+  'a leader that is gone is replaced': {
+    file: 'states',
+    from: "if (s.switcher === 'gone') return { do: 'take over' }",
+    to: '',
+  },
+  'a carry-over that failed turns back': {
+    file: 'states',
+    from: "if (s.carried === 'failed' || s.majorityDown) return { do: 'turn back' }",
+    to: '',
+  },
+  marker: 'model',
+  'statements check the term': 'model',
+  'take-over by compare-and-set': 'model',
+  'opening by compare-and-set': 'model',
+  attempt: 'model',
+  'no carry-over into an open term': 'model',
+  'leases longer in the store': 'model',
+  'reclaim of leases': 'model',
+  'carry-over of leases': 'model',
+  quarantine: 'model',
+} as const satisfies Record<string, Mutation | 'model'>
+
+export type Guard = keyof typeof GUARDS
+
+/** The guards that are taken away in a run. */
+export type Off = ReadonlySet<Guard>
+
+export const ALL_GUARDS = Object.keys(GUARDS) as Guard[]
+
+/** How a guard's text is changed; undefined for one that the simulation plays. */
+export function mutationOf(guard: Guard): Mutation | undefined {
+  const mutation: Mutation | 'model' = GUARDS[guard]
+  return mutation === 'model' ? undefined : mutation
+}

@@ -1,0 +1,178 @@
+import { SpillwayError } from '../../../src/errors.js'
+import type { Queryable } from '../../../src/postgres/client.js'
+import type { Participant, Reign, Term } from '../../../src/term/term.js'
+import { DRIFT } from '../../../src/term/timing.js'
+import { type Checker, FENCES } from './checker.js'
+import type { Off } from './guards.js'
+import type { MovedLease, SimPostgres, SimTable, StoredLease } from './postgres.js'
+import type { SimMarkers } from './redis.js'
+import type { Host } from './world.js'
+
+/** Longer than what its holder counts on: one more round of the clocks, and a little. */
+const OPERATION_MS = 400
+const NAMES = ['x', 'y']
+
+export interface LockParts {
+  readonly host: Host
+  readonly who: string
+  readonly term: Term
+  readonly table: SimTable
+  readonly postgres: SimPostgres
+  readonly markers: SimMarkers
+  readonly checker: Checker
+  readonly off: Off
+  readonly longestMs: number
+}
+
+/** Takes, renews and releases locks on whichever store reigns: the strictest client that the term has. */
+export class Locks implements Participant {
+  readonly name = 'locks'
+  readonly #parts: LockParts
+  /** Deadlines are of this process's clock. */
+  readonly #held = new Map<string, { readonly fence: number; deadline: number }>()
+
+  constructor(parts: LockParts) {
+    this.#parts = parts
+  }
+
+  begin(): void {
+    for (const name of NAMES) this.#soon(name)
+  }
+
+  async reclaim(tx: Queryable): Promise<void> {
+    if (this.#parts.off.has('reclaim of leases')) return
+    const now = this.#parts.host.now()
+    for (const [name, { fence, deadline }] of this.#held) {
+      if (deadline > now) await tx.query('', [name, fence, (deadline - now) * DRIFT + 50])
+    }
+  }
+
+  async carry(ending: number, part: 'bulk' | 'rest'): Promise<number> {
+    const { table, postgres, markers, off } = this.#parts
+    if (part === 'bulk' || off.has('carry-over of leases')) return 0
+    const leases = await table.change((): MovedLease[] =>
+      [...postgres.leases].map(([name, { fence, until }]) => ({
+        name,
+        fence,
+        leftMs: (until - postgres.now()) * DRIFT + 50,
+      })),
+    )
+    const live = leases.filter(({ leftMs }) => leftMs > 50)
+    if (!(await markers.carry(ending, live))) throw new SpillwayError('STORE_UNAVAILABLE', 'carried too late')
+    return live.length
+  }
+
+  #soon(name: string): void {
+    const { host } = this.#parts
+    host.after(host.world.between(30, 350), () => void this.#act(name).finally(() => this.#soon(name)))
+  }
+
+  async #act(name: string): Promise<void> {
+    const { host } = this.#parts
+    const mine = this.#held.get(name)
+    try {
+      if (!mine || mine.deadline <= host.now()) {
+        this.#held.delete(name)
+        await this.#acquire(name)
+      } else if (host.world.chance(0.2)) await this.#release(name, mine.fence)
+      else if (host.world.chance(0.6)) await this.#renew(name, mine)
+    } catch (error) {
+      if (!(error instanceof SpillwayError)) throw error
+      this.#parts.checker.seen.refused += 1
+    }
+  }
+
+  async #acquire(name: string): Promise<void> {
+    const { host, checker, who } = this.#parts
+    const asked = host.now()
+    const ttlMs = this.#ttl()
+    const fence = await this.#operate((leases, now, grants, reign, isQuarantined) => {
+      const known = leases.get(name)
+      if (known && known.until > now) return undefined
+      if (reign.quarantined && !this.#parts.off.has('quarantine')) return undefined
+      const next = reign.number * FENCES + grants + 1
+      leases.set(name, { fence: next, until: now + this.#kept(ttlMs) })
+      checker.granted(isQuarantined && !this.#parts.off.has('quarantine'))
+      return next
+    })
+    const left = asked + ttlMs - host.now()
+    if (fence === undefined || left <= 0) return
+    this.#held.set(name, { fence, deadline: asked + ttlMs })
+    checker.holds(name, who, fence, left / host.rate)
+  }
+
+  async #renew(name: string, mine: { readonly fence: number; deadline: number }): Promise<void> {
+    const { host, checker, who } = this.#parts
+    const asked = host.now()
+    const ttlMs = this.#ttl()
+    const number = await this.#operate((leases, now, _, reign) => {
+      if (leases.get(name)?.fence !== mine.fence) return undefined
+      leases.set(name, { fence: mine.fence, until: now + this.#kept(ttlMs) })
+      return reign.number
+    })
+    const left = asked + ttlMs - host.now()
+    if (number === undefined) {
+      // It is lost, or another holds it: the holder does not wait for its deadline.
+      this.#held.delete(name)
+      checker.released(name, who)
+    } else if (left > 0) {
+      // A deadline that has passed stays passed: the holder has let go.
+      if (mine.deadline <= host.now()) return
+      mine.deadline = asked + ttlMs
+      checker.renewed(name, who, mine.fence, left / host.rate, number)
+    }
+  }
+
+  async #release(name: string, fence: number): Promise<void> {
+    this.#held.delete(name)
+    this.#parts.checker.released(name, this.#parts.who)
+    await this.#operate((leases) => {
+      if (leases.get(name)?.fence === fence) leases.delete(name)
+      return undefined
+    })
+  }
+
+  /** One atomic step on the store that reigns, which refuses it under another number. */
+  async #operate<T>(
+    step: (
+      leases: Map<string, StoredLease>,
+      now: number,
+      grants: number,
+      reign: Reign,
+      isQuarantined: boolean,
+    ) => T | undefined,
+  ): Promise<T | undefined> {
+    const { term, table, markers, postgres, checker, off } = this.#parts
+    let of: Reign | undefined
+    const answer = await term.operate(async (reign) => {
+      of = reign
+      const quarantined = () => postgres.inQuarantine(reign.number)
+      if (reign.store === 'redis') {
+        return markers.send((redis) => {
+          const fits = redis.data.marker === reign.marker?.value
+          if (!fits && !off.has('marker')) return undefined
+          redis.data.grants += 1
+          return step(redis.data.leases, redis.now(), redis.data.grants, reign, quarantined())
+        })
+      }
+      return table.change((row) => {
+        const fits = row.number === reign.number && row.store === 'postgres' && row.phase === 'open'
+        if (!fits && !off.has('statements check the term')) return undefined
+        postgres.grants += 1
+        return step(postgres.leases, postgres.now(), postgres.grants, reign, quarantined())
+      }, OPERATION_MS)
+    })
+    if (of && answer !== undefined) checker.counted(of.number, of.store)
+    return answer
+  }
+
+  /** The longest as often as all others: it is the one that waits must cover. */
+  #ttl(): number {
+    const { host, longestMs } = this.#parts
+    return host.world.chance(0.4) ? longestMs : host.world.between(200, longestMs)
+  }
+
+  #kept(ttlMs: number): number {
+    return this.#parts.off.has('leases longer in the store') ? ttlMs : ttlMs * DRIFT + 20
+  }
+}
