@@ -44,6 +44,18 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     expect(seqsOf(await log.appendIn(5, fast(ref), newBatch()))).toEqual([20_002])
   })
 
+  it('leap in the same way for who publishes in SQL', async () => {
+    const ref = someFlow()
+    await reign(2, 'redis')
+    await baseOf(ref, 2)
+    await reign(3, 'postgres')
+    const [row] = await database.query<{ id: string }>(`SELECT spillway.publish($1, $2, 'tick') AS id`, [
+      ref.tenant,
+      ref.flow,
+    ])
+    expect(row?.id).toBe('3-10001')
+  })
+
   it('leap where one Redis follows on another, and are the same to all who ask in one reign', async () => {
     const ref = someFlow()
     await reign(6, 'redis')

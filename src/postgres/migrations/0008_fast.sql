@@ -114,7 +114,8 @@ BEGIN
     RAISE EXCEPTION 'TERM_UNKNOWN: term % does not reign on PostgreSQL', reign USING ERRCODE = '55000';
   END IF;
   PERFORM set_config('spillway.tenants', ARRAY(SELECT DISTINCT unnest(tenants))::text, true);
-  PERFORM set_config('lock_timeout', '250ms', true);
+  -- Not in somebody's own transaction, whose setting it would stay.
+  IF token IS NOT NULL THEN PERFORM set_config('lock_timeout', '250ms', true); END IF;
   IF EXISTS (
     SELECT FROM unnest(tenants, flows) AS i (tenant, flow)
     LEFT JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow
@@ -185,6 +186,7 @@ DECLARE
   outer_tenants text := coalesce(current_setting('spillway.tenants', true), '');
   answer record;
   wrong record;
+  reign record;
 BEGIN
   -- The rules of tenant.ts.
   SELECT n.kind, n.most INTO wrong
@@ -200,11 +202,18 @@ BEGIN
   ELSIF payload IS NULL OR octet_length(payload::text) > 262144 THEN
     RAISE EXCEPTION 'PAYLOAD_TOO_LARGE: payload must be JSON of at most 262144 bytes' USING ERRCODE = '22023';
   END IF;
-  IF EXISTS (SELECT FROM spillway.term t WHERE t.store = 'redis') AND spillway.is_fast(tenant, flow) THEN
-    RAISE EXCEPTION 'DURABILITY_FIXED: the flow % is fast and Redis has it: publish it through the library', flow USING ERRCODE = '22023';
+  IF spillway.is_fast(tenant, flow) THEN
+    SELECT t.number, t.store INTO reign FROM spillway.term t;
+    IF reign.store = 'redis' THEN
+      RAISE EXCEPTION 'DURABILITY_FIXED: the flow % is fast and Redis has it: publish it through the library', flow USING ERRCODE = '22023';
+    END IF;
+    -- Under the reign's term, and beyond what Redis may have given.
+    SELECT * INTO answer FROM spillway.append_fast(reign.number, NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[1], ARRAY[NULL::text],
+      ARRAY[1], ARRAY[1], ARRAY[type], ARRAY[source], ARRAY[key], ARRAY[NULL::text], ARRAY[payload::text]);
+  ELSE
+    SELECT * INTO answer FROM spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[1], ARRAY[NULL::text], ARRAY[1], ARRAY[1],
+      ARRAY[type], ARRAY[source], ARRAY[key], ARRAY[NULL::text], ARRAY[payload::text]);
   END IF;
-  SELECT * INTO answer FROM spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[1], ARRAY[NULL::text], ARRAY[1], ARRAY[1],
-    ARRAY[type], ARRAY[source], ARRAY[key], ARRAY[NULL::text], ARRAY[payload::text]);
   PERFORM set_config('spillway.tenants', outer_tenants, true);
   IF announce THEN PERFORM pg_notify('spillway', '*'); END IF;
   RETURN coalesce(answer.odd #>> '{1,term}', answer.terms[1]::text) || '-' || coalesce(answer.odd #>> '{1,seq}', answer.firsts[1]::text);
