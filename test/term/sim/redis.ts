@@ -103,7 +103,8 @@ export class SimMarkers implements TermRedis {
       const open = `${number}:open:${attempt}`
       if (data.marker === open) return true
       const [known, phase] = parse(data.marker)
-      const other = known !== number || phase !== 'carrying' || data.marker !== `${number}:carrying:${attempt}`
+      const other =
+        known !== number || phase !== 'carrying' || data.marker !== `${number}:carrying:${attempt}`
       if (other && !(this.#off.has('attempt') && known === number)) return false
       data.marker = open
       return true
