@@ -4,11 +4,14 @@ import { mutants } from './test/term/sim/mutants.js'
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
+/** What searches for trouble as long as it is given: `npm run test:chaos`, `npm run test:term`. */
+const searches = process.env.SPILLWAY_SEARCH === 'yes'
+
 export default defineConfig({
-  plugins: [mutants()],
+  plugins: searches ? [mutants()] : [],
   resolve: { alias: { 'spillway/client': at('./client/index.ts'), spillway: at('./src/index.ts') } },
   test: {
-    include: ['test/**/*.test.ts'],
+    include: [searches ? 'test/**/*.chaos.ts' : 'test/**/*.test.ts'],
     globalSetup: ['test/support/setup.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -18,11 +18,12 @@ if (!(minutes > 0) || (seed !== undefined && !Number.isSafeInteger(seed))) {
 }
 const { status } = spawnSync(
   'npx',
-  ['vitest', 'run', 'test/chaos/full.test.ts', '--disable-console-intercept'],
+  ['vitest', 'run', 'test/chaos/full.chaos.ts', '--disable-console-intercept'],
   {
     stdio: 'inherit',
     env: {
       ...process.env,
+      SPILLWAY_SEARCH: 'yes',
       CHAOS_MINUTES: String(minutes),
       ...(seed !== undefined && { CHAOS_SEED: String(seed) }),
       ...(values.keep !== undefined && { CHAOS_KEEP: values.keep }),
