@@ -10,7 +10,7 @@ import { Host, type World } from './world.js'
 export type ControllerClass = typeof Controller
 
 /** The protocol's own times, with shorter leases and returns: the same happens in less time. */
-export const SIM_TIMING: Timing = {
+const SIM_TIMING: Timing = {
   ...TIMING,
   okMs: 1000,
   longestLeaseMs: 3000,

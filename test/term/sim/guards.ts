@@ -125,7 +125,7 @@ export const GUARDS = {
 export type Guard = keyof typeof GUARDS
 
 /** The guards that are taken away in a run. */
-type Off = ReadonlySet<Guard>
+export type Off = ReadonlySet<Guard>
 
 export const ALL_GUARDS = Object.keys(GUARDS) as Guard[]
 
