@@ -43,12 +43,17 @@ describe('the term, over simulated time, network and stores', () => {
     let runs = 0
     const broken = new Map<string, number>()
     let count = 0
-    await simulate({ from: FROM, count: WITHOUT_RUNS || 3000 }, Mutant, new Set([guard]), ({ violations }) => {
-      runs += 1
-      if (violations.length > 0) count += 1
-      for (const one of violations) broken.set(one, (broken.get(one) ?? 0) + 1)
-      return WITHOUT_RUNS > 0 || count === 0
-    })
+    await simulate(
+      { from: FROM, count: WITHOUT_RUNS || 3000 },
+      Mutant,
+      new Set([guard]),
+      ({ violations }) => {
+        runs += 1
+        if (violations.length > 0) count += 1
+        for (const one of violations) broken.set(one, (broken.get(one) ?? 0) + 1)
+        return WITHOUT_RUNS > 0 || count === 0
+      },
+    )
     console.log(`without "${guard}": ${count} of ${runs} runs broke`, Object.fromEntries(broken))
     expect(count).toBeGreaterThan(0)
   })
