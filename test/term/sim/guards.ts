@@ -117,6 +117,7 @@ export const GUARDS = {
   attempt: 'model',
   'no carry-over into an open term': 'model',
   'leases longer in the store': 'model',
+  'a renewal never shortens': 'model',
   'reclaim of leases': 'model',
   'carry-over of leases': 'model',
   quarantine: 'model',

@@ -106,8 +106,11 @@ export class Locks implements Participant {
     const asked = host.now()
     const ttlMs = this.#ttl()
     const number = await this.#operate((leases, now, _, reign) => {
-      if (leases.get(name)?.fence !== mine.fence) return undefined
-      leases.set(name, { fence: mine.fence, until: now + this.#kept(ttlMs) })
+      const known = leases.get(name)
+      if (known?.fence !== mine.fence) return undefined
+      // Never sooner than it was: if this answer is lost the holder goes on counting on the one before.
+      const sooner = this.#parts.off.has('a renewal never shortens') ? 0 : known.until
+      leases.set(name, { fence: mine.fence, until: Math.max(sooner, now + this.#kept(ttlMs)) })
       return reign.number
     })
     const left = asked + ttlMs - host.now()

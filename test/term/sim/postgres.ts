@@ -91,7 +91,9 @@ export class SimPostgres implements Server {
   /** Takes in a lease from elsewhere, unless a higher fence is known here. */
   take({ name, fence, leftMs }: MovedLease): void {
     const known = this.leases.get(name)
-    if (!known || known.fence <= fence) this.leases.set(name, { fence, until: this.now() + leftMs })
+    const until = this.now() + leftMs
+    if (!known || known.fence < fence) this.leases.set(name, { fence, until })
+    else if (known.fence === fence) this.leases.set(name, { fence, until: Math.max(known.until, until) })
   }
 
   snapshot(me: Instance, windowMs: number): Beat {

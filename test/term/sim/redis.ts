@@ -124,8 +124,9 @@ export class SimMarkers implements TermRedis {
       if (late && !this.#off.has('no carry-over into an open term')) return false
       for (const { name, fence, leftMs } of leases) {
         const older = data.leases.get(name)
-        const higher = older && older.fence > fence
-        if (!higher) data.leases.set(name, { fence, until: server.now() + leftMs })
+        const until = server.now() + leftMs
+        const sooner = older?.fence === fence ? Math.max(older.until, until) : until
+        if (!older || older.fence <= fence) data.leases.set(name, { fence, until: sooner })
       }
       return true
     })
