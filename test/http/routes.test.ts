@@ -236,9 +236,13 @@ describe('the server itself', () => {
     expect(json.openapi).toBe('3.1.0')
     expect(Object.keys(json.paths as object).sort()).toEqual([
       '/livez',
+      '/metrics',
       '/readyz',
       '/v1/admin/keys',
       '/v1/admin/keys/{id}',
+      '/v1/admin/term',
+      '/v1/admin/term/drill',
+      '/v1/admin/term/turn',
       '/v1/flows',
       '/v1/flows/{flow}/events',
       '/v1/flows/{flow}/meta',
