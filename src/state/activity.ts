@@ -8,7 +8,7 @@ const WRITE_FLOWS = 1000
 /** Flows that wait at most: what is published to others while the store is away does not move them in the list. */
 const WAITING_FLOWS = 50_000
 /** A row that somebody else's transaction holds is left for the next round, so many times. */
-const TRIES = 10
+const TRIES = 100
 
 interface Waiting extends FlowActivity {
   readonly tries: number
