@@ -8,7 +8,7 @@ const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 const searches = process.env.SPILLWAY_SEARCH === 'yes'
 
 export default defineConfig({
-  plugins: searches ? [mutants()] : [],
+  plugins: [mutants()],
   resolve: { alias: { 'spillway/client': at('./client/index.ts'), spillway: at('./src/index.ts') } },
   test: {
     include: [searches ? 'test/**/*.chaos.ts' : 'test/**/*.test.ts'],

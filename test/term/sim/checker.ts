@@ -19,6 +19,7 @@ export class Checker {
   readonly #trustMs: number
   readonly #storeOf = new Map<number, StoreName>([[1, 'postgres']])
   readonly #majority = new Map<string, boolean>()
+  readonly #beats = new Map<string, number>()
   readonly #holdings = new Map<string, Holding>()
   readonly #fences = new Map<string, number>()
   #newest = 1
@@ -29,14 +30,25 @@ export class Checker {
     this.#trustMs = trustMs
   }
 
-  /** What a life was told with its beat. */
+  /** A life's beat begins in PostgreSQL. */
+  begun(life: string): void {
+    this.#beats.set(life, this.beats(life) + 1)
+  }
+
+  /** What a life was told with its beat, when it hears it: one that was given up says nothing. */
   beaten(life: string, { fleet }: Beat): void {
     const live = fleet.filter(({ ageMs }) => ageMs < this.#trustMs)
     const down = live.filter(({ view }) => view === 'down')
     this.#majority.set(life, down.length > live.length / 2)
   }
 
-  closing(life: string, reason: Reason): void {
+  /** How often a life's beat has begun in PostgreSQL. */
+  beats(life: string): number {
+    return this.#beats.get(life) ?? 0
+  }
+
+  /** A life decides to close, by what it was told last; the statement may be carried out much later. */
+  closes(life: string, reason: Reason): void {
     if (reason === 'majority' && !this.#majority.get(life)) this.wrong('a turn without a majority')
   }
 

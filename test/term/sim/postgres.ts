@@ -66,6 +66,8 @@ export class SimPostgres implements Server {
   epoch = 0
   /** How long a commit may take. */
   commitMs = 3
+  /** One life whose commits take exactly so long. */
+  slow: { readonly life: string; readonly ms: number } | undefined
   readonly #world: World
   readonly #rate: number
 
@@ -126,16 +128,17 @@ export class SimTable implements TermTable {
     this.#off = off
   }
 
-  beat(me: Omit<FleetMember, 'stopped' | 'ageMs'>, windowMs: number): Promise<Beat> {
+  async beat(me: Omit<FleetMember, 'stopped' | 'ageMs'>, windowMs: number): Promise<Beat> {
     const server = this.#server
-    return this.link.ask<Beat>((answer) => {
+    const told = await this.link.ask<Beat>((answer) => {
       const { epoch } = server
       const beatAt = server.now()
       const stopped = () => server.instances.get(me.life)?.stopped ?? 0
       // What a statement sees is from its beginning; what it wrote is seen from its commit on.
       const beat = server.snapshot({ ...me, stopped: stopped(), beatAt }, windowMs)
-      this.#checker.beaten(me.life, beat)
-      this.#world.in(this.#world.between(0.2, server.commitMs), () => {
+      this.#checker.begun(me.life)
+      const usual = this.#world.between(0.2, server.commitMs)
+      this.#world.in(server.slow?.life === me.life ? server.slow.ms : usual, () => {
         if (server.epoch !== epoch) return
         server.instances.set(me.life, { ...me, stopped: stopped(), beatAt })
         for (const [life, one] of server.instances) {
@@ -144,13 +147,15 @@ export class SimTable implements TermTable {
         answer(beat)
       })
     }, AWAY)
+    this.#checker.beaten(me.life, told)
+    return told
   }
 
   close(number: number, want: StoreName, life: string, reason: Reason): Promise<boolean> {
+    this.#checker.closes(life, reason)
     return this.change((row) => {
       if (row.number !== number || row.phase !== 'open') return false
       Object.assign(row, { phase: 'closing', want, switcher: life, reason })
-      this.#checker.closing(life, reason)
       return true
     })
   }

@@ -8,6 +8,9 @@ import { World } from './world.js'
 const TORMENT_MS = 18_000
 const HEAL_MS = 30_000
 
+/** What happens to a fleet, until a true time. */
+type Scenario = (fleet: Fleet, until: number) => void
+
 export interface Outcome {
   readonly seed: number
   readonly violations: readonly string[]
@@ -21,11 +24,11 @@ class Run {
   readonly #fleet: Fleet
   #done = false
 
-  constructor(seed: number, Controller: ControllerClass, off: Off) {
+  constructor(seed: number, Controller: ControllerClass, off: Off, scenario: Scenario) {
     this.seed = seed
     this.#world = new World(seed)
     this.#fleet = new Fleet(this.#world, Controller, off)
-    torment(this.#fleet, TORMENT_MS)
+    scenario(this.#fleet, TORMENT_MS)
     const look = () => {
       if (this.#fleet.agrees || this.#fleet.checker.violations.length > 0) this.#done = true
       else this.#world.in(250, look)
@@ -57,6 +60,7 @@ export async function simulate(
   Controller: ControllerClass,
   off: Off,
   told: (outcome: Outcome) => boolean,
+  scenario: Scenario = torment,
 ): Promise<void> {
   let next = seeds.from
   const end = seeds.from + seeds.count
@@ -64,7 +68,7 @@ export async function simulate(
   let runs: Run[] = []
   while (going) {
     while (runs.length < SIDE_BY_SIDE && next < end) {
-      runs.push(new Run(next, Controller, off))
+      runs.push(new Run(next, Controller, off, scenario))
       next += 1
     }
     if (runs.length === 0) return
