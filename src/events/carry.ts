@@ -47,7 +47,7 @@ export class FastCarry implements Participant {
   }
 
   reclaim(tx: Queryable, number: number): Promise<void> {
-    return this.#options.kinds.reportIn(tx, number)
+    return this.#options.kinds.report(tx, number)
   }
 
   async carry(ending: number): Promise<number> {

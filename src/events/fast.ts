@@ -50,7 +50,7 @@ export class FastLog implements EventLog {
       if (onRedis) this.#count(drafts, outcomes, reign.number)
       return outcomes
     } catch (error) {
-      if (mayHaveBeenDone(error)) this.#unsure.set(batch.token, reign.number)
+      if (mayHaveBeenDone(error, reign)) this.#unsure.set(batch.token, reign.number)
       const [oldest] = this.#unsure.keys()
       if (this.#unsure.size > UNSURE && oldest !== undefined) this.#unsure.delete(oldest)
       throw error
@@ -101,9 +101,10 @@ export class FastLog implements EventLog {
   }
 }
 
-function mayHaveBeenDone(error: unknown): boolean {
-  if (!(error instanceof SpillwayError)) return true
-  if (error.code === 'TERM_UNKNOWN' || error.code === 'FLOW_BUSY' || error.code === 'DURABILITY_FIXED')
-    return false
-  return faultOf(error)?.outcome !== 'none'
+/** Redis says of each failure whether anything may have come of it; what else fails in between was never sent. */
+function mayHaveBeenDone(error: unknown, { store }: Reign): boolean {
+  if (store === 'redis') return faultOf(error)?.outcome === 'unknown'
+  return !(error instanceof SpillwayError) || !NOT_DONE.has(error.code)
 }
+
+const NOT_DONE = new Set(['TERM_UNKNOWN', 'FLOW_BUSY', 'DURABILITY_FIXED'])

@@ -3,6 +3,15 @@ import type { Database, Queryable } from '../postgres/client.js'
 import { type FlowRef, flowTag } from '../tenant.js'
 import type { Durability } from './log.js'
 
+/** As `spillway.leap()`: numbers that PostgreSQL passes over where Redis may have given them. */
+export const LEAP = 1_000_000
+/**
+ * Numbers that may be given on Redis before PostgreSQL has heard of it; then publishing waits for the report. Half of
+ * the leap, so that whoever goes on behind it always leaves a hole, by which every reader is told. What makes it
+ * necessary: an instance that has lost PostgreSQL alone goes on publishing for as long as that lasts.
+ */
+const UNREPORTED = LEAP / 2
+
 /** What this process remembers; more is asked for anew. */
 const KNOWN = 50_000
 /** Between two reports of how far fast flows have come on Redis. */
@@ -19,6 +28,8 @@ interface Kind {
   /** How far Redis has counted, as this process was told, and in which reign. */
   head: number
   headReign: number
+  /** How much of that PostgreSQL has surely taken. */
+  reported: number
 }
 
 /** Flows that are asked for together. */
@@ -38,6 +49,8 @@ export class Kinds {
   readonly #moved = new Set<Kind>()
   #asking: Asking | undefined
   #timer: NodeJS.Timeout | undefined
+  #reporting = false
+  #closed = false
 
   constructor(db: Database) {
     this.#db = db
@@ -55,52 +68,79 @@ export class Kinds {
 
   /**
    * Where a fast flow begins in a reign on Redis that knows nothing of it. Makes the flow known first.
-   * Errors: `DURABILITY_FIXED`; `STORE_UNAVAILABLE` for a flow that nobody here knows while PostgreSQL is away.
+   * Errors: `DURABILITY_FIXED`; `STORE_UNAVAILABLE` for a flow that nobody here knows while PostgreSQL is away;
+   * `TERM_UNKNOWN` (temporary) for one of which PostgreSQL has not heard for too many events.
    */
   base(ref: FlowRef, reign: number): number | Promise<number> {
     const kind = this.#known.get(flowTag(ref))
-    if (kind?.durability === 'fast' && kind.reign === reign) return kind.base
-    return this.#register(ref, reign)
+    if (kind?.durability !== 'fast' || kind.reign !== reign) return this.#register(ref, reign)
+    if (kind.headReign === reign && kind.head - kind.reported > UNREPORTED) {
+      this.#reportIn(0)
+      const message = `PostgreSQL has not heard of the last ${UNREPORTED} events of this flow: who goes on from it could give their numbers again`
+      throw new SpillwayError('TERM_UNKNOWN', message, { retryAfterMs: 1000 })
+    }
+    return kind.base
   }
 
   /** Redis has counted this far. */
   counted(ref: FlowRef, head: number, reign: number): void {
     const kind = this.#known.get(flowTag(ref))
     if (!kind || (kind.headReign === reign && kind.head >= head)) return
+    if (kind.headReign !== reign) kind.reported = kind.base
     kind.head = head
     kind.headReign = reign
     this.#moved.add(kind)
-    this.#timer ??= setTimeout(() => void this.#report(), REPORT_MS).unref()
+    this.#reportIn(REPORT_MS)
   }
 
-  /** Reports within somebody's transaction, which is of all tenants. */
-  async reportIn(tx: Queryable, reign: number): Promise<void> {
+  /** Reports what is not reported yet within somebody's transaction, which is of all tenants. */
+  async report(tx: Queryable, reign: number): Promise<void> {
     const kinds = [...this.#moved].filter(({ headReign }) => headReign === reign)
-    for (let i = 0; i < kinds.length; i += REPORT_FLOWS) {
-      const part = kinds.slice(i, i + REPORT_FLOWS)
-      await tx.query('SELECT spillway.report_heads($1, $2, $3, $4)', [
-        reign,
-        part.map(({ ref }) => ref.tenant),
-        part.map(({ ref }) => ref.flow),
-        part.map(({ head }) => head),
-      ])
-      for (const kind of part) this.#moved.delete(kind)
-    }
+    for (let i = 0; i < kinds.length; i += REPORT_FLOWS)
+      await send(tx, reign, kinds.slice(i, i + REPORT_FLOWS))
   }
 
   close(): void {
+    this.#closed = true
     clearTimeout(this.#timer)
   }
 
-  async #report(): Promise<void> {
-    this.#timer = undefined
-    const reigns = new Set([...this.#moved].map(({ headReign }) => headReign))
-    try {
-      for (const reign of reigns) await this.#db.scoped('all', (tx) => this.reportIn(tx, reign))
-    } catch {
-      // PostgreSQL is away: what it does not hear of is leapt over. The next report is a second later.
+  #reportIn(ms: number): void {
+    if (this.#closed || this.#reporting) return
+    if (ms === 0) clearTimeout(this.#timer)
+    else if (this.#timer) return
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      this.#reporting = true
+      this.#reportAll()
+        // PostgreSQL is away: what it does not hear of is leapt over, and beyond a bound waits.
+        .catch(() => undefined)
+        .finally(() => {
+          this.#reporting = false
+          if (this.#moved.size > 0) this.#reportIn(REPORT_MS)
+        })
+    }, ms)
+    this.#timer.unref()
+  }
+
+  /** What was sent counts as reported once it is committed, and not what came meanwhile. */
+  async #reportAll(): Promise<void> {
+    const all = [...this.#moved]
+    for (const reign of new Set(all.map(({ headReign }) => headReign))) {
+      const kinds = all.filter(({ headReign }) => headReign === reign)
+      for (let i = 0; i < kinds.length; i += REPORT_FLOWS)
+        await this.#reportSome(reign, kinds.slice(i, i + REPORT_FLOWS))
     }
-    if (this.#moved.size > 0) this.#timer ??= setTimeout(() => void this.#report(), REPORT_MS).unref()
+  }
+
+  async #reportSome(reign: number, kinds: readonly Kind[]): Promise<void> {
+    const heads = kinds.map(({ head }) => head)
+    await this.#db.scoped('all', (tx) => send(tx, reign, kinds))
+    for (const [i, kind] of kinds.entries()) {
+      if (kind.headReign !== reign) continue
+      kind.reported = heads[i] as number
+      if (kind.head === kind.reported) this.#moved.delete(kind)
+    }
   }
 
   #kind(ref: FlowRef): Kind {
@@ -114,6 +154,7 @@ export class Kinds {
         base: 0,
         head: 0,
         headReign: 0,
+        reported: 0,
       }
       this.#known.set(tag, kind)
       const [oldest] = this.#known.keys()
@@ -159,4 +200,13 @@ export class Kinds {
       kind.base = Number(base)
     }
   }
+}
+
+async function send(tx: Queryable, reign: number, kinds: readonly Kind[]): Promise<void> {
+  await tx.query('SELECT spillway.report_heads($1, $2, $3, $4)', [
+    reign,
+    kinds.map(({ ref }) => ref.tenant),
+    kinds.map(({ ref }) => ref.flow),
+    kinds.map(({ head }) => head),
+  ])
 }

@@ -19,14 +19,20 @@ interface TrimRow {
  * takes the head and not this row, so neither waits for the other.
  */
 function trimming(due: string, rows: number): string {
+  // The numbers of a fast flow have holes where its store changed: what lies there was not kept and is not trimmed. So
+  // its newest events are counted within the term, and a step is so many events and not so many numbers.
   return `WITH due AS MATERIALIZED (${due}), reach AS MATERIALIZED (
-      SELECT d.*, h.head, least(d.floor + ${rows}, h.head, greatest(
-        d.floor, h.head - $1::bigint,
+      SELECT d.*, h.head, b.beyond, least(h.head, CASE WHEN h.durability = 'durable' THEN d.floor + ${rows}
+        ELSE (SELECT x.seq FROM spillway.events x WHERE x.flow_id = d.id AND x.seq > d.floor ORDER BY x.seq OFFSET ${rows - 1} LIMIT 1)
+        END, greatest(d.floor, b.beyond,
         -- Up to the first event that is young enough: those behind it are younger.
         coalesce((SELECT o.seq - 1 FROM (
           SELECT x.seq, x.at FROM spillway.events x WHERE x.flow_id = d.id AND x.seq > d.floor ORDER BY x.seq LIMIT ${rows}
         ) o WHERE o.at >= clock_timestamp() - $2 * interval '1 millisecond' LIMIT 1), h.head))) AS last
       FROM due d JOIN spillway.heads h ON h.flow_id = d.id
+      CROSS JOIN LATERAL (SELECT CASE
+        WHEN h.durability = 'durable' OR h.head - $1::bigint >= h.term_from THEN h.head - $1::bigint
+        ELSE d.floor END AS beyond) b
     ), gone AS (
       DELETE FROM spillway.events x USING reach r
       WHERE x.flow_id = r.id AND x.seq > r.floor AND x.seq <= r.last RETURNING x.flow_id, x.at
@@ -64,7 +70,7 @@ export async function trimFlows(
           Math.ceil(TRIM_ROWS / refs.length),
         )}
          SELECT f.id IS NOT NULL AND r.id IS NULL AS busy, r.last AS floor, coalesce(c.count, 0) AS count,
-           r.head - r.last > $1 AS more
+           r.last < r.beyond AS more
          FROM unnest($3::text[], $4::text[]) WITH ORDINALITY AS i (tenant, flow, place)
          LEFT JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow
          LEFT JOIN reach r ON r.place = i.place

@@ -4,7 +4,7 @@ import { key } from '../redis/keys.js'
 import { loadScript } from '../redis/scripts.js'
 import { type FlowRef, flowTag } from '../tenant.js'
 import type { Reign, Term } from '../term/term.js'
-import type { Kinds } from './kinds.js'
+import { type Kinds, LEAP } from './kinds.js'
 import type { Batch, Draft, EventLog, Outcome, Page, Range, Since, StoredEvent } from './log.js'
 
 const APPEND = loadScript(import.meta.url, 'fast-append.lua')
@@ -22,12 +22,6 @@ export interface RedisLogOptions {
   /** ms of silence after which a flow's events go. */
   readonly silenceMs: number
 }
-
-/**
- * Numbers leapt over where nobody knows how far a flow had come in the reign before; as `spillway.leap()`. Who has
- * more events than this on its way in one second leaps within them, which only makes the gap look smaller.
- */
-const LEAP = 10_000
 
 /**
  * Fast flows on Redis: one stream a flow, in which each event has its own id, and a companion that remembers how

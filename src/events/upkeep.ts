@@ -8,6 +8,8 @@ import type { Outcome, RetainedLog, Retention } from './log.js'
 const SLACK = 1.1
 const SWEEP_MS = 10_000
 const SWEEP_FLOWS = 200
+/** Flows of which the floor is remembered. */
+const FLOORS = 100_000
 /** Flows trimmed by one statement. */
 const TRIM_FLOWS = 100
 
@@ -21,7 +23,8 @@ export class Upkeep {
   readonly #groups: Groups
   readonly #retention: Retention
   readonly #floors = new Map<string, number>()
-  readonly #due = new Map<string, FlowRef>()
+  /** Flows to trim, and the seq at which that was seen. */
+  readonly #due = new Map<string, { readonly ref: FlowRef; readonly seq: number }>()
   #timer: NodeJS.Timeout | undefined
   #working: Promise<void> | undefined
   #sweepDue = false
@@ -45,10 +48,14 @@ export class Upkeep {
   /** A flow has grown by these events. */
   stored(ref: FlowRef, outcome: Outcome): void {
     if (!('event' in outcome) || outcome.event.seq <= this.#retention.maxEvents * SLACK) return
+    const { seq } = outcome.event
     const tag = flowTag(ref)
-    const floor = this.#floors.get(tag) ?? 0
-    if (outcome.event.seq - floor <= this.#retention.maxEvents * SLACK) return
-    this.#due.set(tag, ref)
+    // The numbers of a fast flow leap: only what is seen from here on is counted.
+    const floor = this.#floors.get(tag) ?? (outcome.durability === 'fast' ? seq - 1 : 0)
+    if (this.#floors.size > FLOORS) this.#floors.clear()
+    this.#floors.set(tag, floor)
+    if (seq - floor <= this.#retention.maxEvents * SLACK) return
+    this.#due.set(tag, { ref, seq })
     this.#wake(false)
   }
 
@@ -91,25 +98,24 @@ export class Upkeep {
   }
 
   /** Answers false if the log let none of them: they stay due. */
-  async #trim(due: readonly [string, FlowRef][]): Promise<boolean> {
+  async #trim(due: readonly [string, { readonly ref: FlowRef; readonly seq: number }][]): Promise<boolean> {
     // Before the look: what is published from here on makes a flow due again.
     for (const [tag] of due) this.#due.delete(tag)
     let progress = false
     try {
       const trimmed = await this.#log.trim(
-        due.map(([, ref]) => ref),
+        due.map(([, { ref }]) => ref),
         this.#retention,
       )
-      if (this.#floors.size > 100_000) this.#floors.clear()
-      due.forEach(([tag, ref], i) => {
+      due.forEach(([tag, one], i) => {
         const left = trimmed[i]
-        if (left) this.#floors.set(tag, left.floor)
-        if (!left || left.more) this.#due.set(tag, ref)
+        if (left) this.#floors.set(tag, Math.max(left.floor, one.seq - this.#retention.maxEvents))
+        if (!left || left.more) this.#due.set(tag, one)
         progress ||= left !== undefined
       })
       return progress
     } catch {
-      for (const [tag, ref] of due) this.#due.set(tag, ref)
+      for (const [tag, one] of due) this.#due.set(tag, one)
       return false
     }
   }

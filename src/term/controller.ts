@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { SpillwayError } from '../errors.js'
+import { Lead } from './lead.js'
 import type { Beat, FleetMember, Surroundings, TermRedis, TermRow, TermTable } from './ports.js'
 import { REAL } from './ports.js'
+import { liveOf, situationOf } from './situation.js'
 import { decide, type Situation, type Step } from './states.js'
 import type { OperateOptions, Participant, Reign, StoreName, Term } from './term.js'
 import { DRIFT, leaseWindow, type Timing } from './timing.js'
@@ -47,7 +49,7 @@ export class Controller implements Term {
   readonly #timing: Timing
   readonly #around: Surroundings
   readonly #view: RedisView | undefined
-  readonly #participants: Participant[] = []
+  readonly #lead: Lead
   readonly #listeners = new Set<() => void>()
   #beat: Beat | undefined
   #trustedUntil = Number.NEGATIVE_INFINITY
@@ -58,12 +60,8 @@ export class Controller implements Term {
   #confirmed = 0
   #heardAt = 0
   #busy = 0
-  #stopped = 0
   #asked: Situation['asked'] = null
   #healthySince: number | undefined
-  #ledSince: number | undefined
-  #carried: { number: number; attempt: string; state: 'done' | 'failed'; count: number } | undefined
-  #bulkFor = 0
   #cancel: (() => void) | undefined
   #cancelTrust: (() => void) | undefined
   #beating: Promise<void> | undefined
@@ -77,6 +75,16 @@ export class Controller implements Term {
     this.#around = options.around ?? REAL
     this.#view =
       options.redis && new RedisView(options.redis, this.#timing, this.#around, () => this.#viewChanged())
+    const { table, redis } = options
+    this.#lead = new Lead({
+      life: this.life,
+      table,
+      redis,
+      timing: this.#timing,
+      around: this.#around,
+      identity: () => this.#view?.identity ?? null,
+      failed: (error) => this.#fail(error),
+    })
   }
 
   /** The first look at Redis and the first beat. Errors: `STORE_UNAVAILABLE`. */
@@ -145,26 +153,13 @@ export class Controller implements Term {
     return lapsed && !this.#closed && this.#beat?.row.phase === 'open' && this.last?.store === 'redis'
   }
 
-  async opened(withinMs: number): Promise<void> {
-    if (this.reign) return
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        cancel()
-        off()
-        resolve()
-      }
-      const cancel = this.#around.after(withinMs, done)
-      const off = this.onChange(() => this.reign && done())
-    })
-  }
-
   onChange(told: () => void): () => void {
     this.#listeners.add(told)
     return () => this.#listeners.delete(told)
   }
 
   join(participant: Participant): void {
-    this.#participants.push(participant)
+    this.#lead.participants.push(participant)
   }
 
   /** Redis was connected or lost. */
@@ -178,14 +173,6 @@ export class Controller implements Term {
     this.#hurry()
   }
 
-  /** Ends without a word to the others, as a killed process does. */
-  vanish(): void {
-    this.#closed = true
-    this.#cancel?.()
-    this.#cancelTrust?.()
-    this.#view?.close()
-  }
-
   async close(): Promise<void> {
     this.#closed = true
     // The others no longer wait for this life once it has left.
@@ -195,7 +182,7 @@ export class Controller implements Term {
     this.#view?.close()
     await this.#beating
     // Without it the others would wait for the leases that this instance might still hold.
-    await this.#options.table.leave(this.life, this.#participants).catch(() => undefined)
+    await this.#options.table.leave(this.life, this.#lead.participants).catch(() => undefined)
   }
 
   #me() {
@@ -254,8 +241,9 @@ export class Controller implements Term {
     try {
       const { row } = await this.#ask()
       if (this.#closed) return
-      await this.#bulk()
-      await this.#take(decide(this.#situation(row)), row)
+      const situation = this.#situation()
+      if (situation.healthy && row.store === 'postgres') await this.#lead.bulk(row)
+      await this.#take(decide(situation), row)
     } catch (error) {
       // Whatever it was: an instance that stopped beating would only be worse off. The next turn tries again.
       if (!(error instanceof SpillwayError && error.temporary)) this.#fail(error)
@@ -292,12 +280,10 @@ export class Controller implements Term {
       this.#healthySince = undefined
     }
     if (row.phase === 'open' && row.store === this.#asked?.store) this.#asked = null
-    if (row.switcher !== this.life) this.#ledSince = undefined
-    // Its own change, of which it got no answer.
-    else this.#ledSince ??= this.#around.now()
+    this.#lead.heard(row)
     if (row.phase === 'open' && row.store === 'redis' && this.#confirmed !== row.number)
       void this.#confirm(row)
-    const ok = this.#live().every(({ view }) => view === 'ok')
+    const ok = liveOf(beat.fleet, this.#timing.trustMs).every(({ view }) => view === 'ok')
     if (!ok || row.phase !== 'open') this.#healthySince = undefined
     else this.#healthySince ??= this.#around.now()
     this.#show()
@@ -314,110 +300,26 @@ export class Controller implements Term {
     }
   }
 
-  #situation(row: TermRow): Situation {
-    const live = this.#live()
-    const down = live.filter(({ view }) => view === 'down').length
-    const well = live.filter(({ view }) => view === 'ok' || view === 'unsure')
-    const wrong = live.filter(({ view, matches }) => view !== 'down' && view !== 'none' && !matches).length
-    const { fleet } = this.#beat as Beat
-    const carried = this.#carried?.number === row.number ? this.#carried.state : 'not yet'
-    const leader = live.find(({ life }) => life === row.switcher)
-    return {
-      phase: row.phase,
-      store: row.store,
-      want: row.want ?? row.store,
-      switcher: row.switcher === this.life ? 'me' : leader ? 'live' : 'gone',
-      stopped: this.#stopped === row.number,
+  #situation(): Situation {
+    const beat = this.#beat as Beat
+    const since = this.#healthySince
+    return situationOf(beat, {
+      life: this.life,
+      trustMs: this.#timing.trustMs,
+      stopped: this.#lead.stopped,
       busy: this.#busy > 0,
-      allStopped: fleet.every(
-        ({ stopped, life }) => stopped === row.number || (life === this.life && this.#stopped === row.number),
-      ),
-      waited:
-        this.#ledSince !== undefined && this.#around.now() - this.#ledSince >= this.#timing.trustMs * DRIFT,
-      majorityDown: down * 2 > live.length,
-      wrongRedis: wrong > 0 && wrong * 2 > well.length,
-      healthy: this.#healthySince !== undefined && this.#around.now() - this.#healthySince >= row.healthyMs,
-      held: row.held,
+      waited: this.#lead.waited,
+      healthy: since !== undefined && this.#around.now() - since >= beat.row.healthyMs,
       asked: this.#asked,
-      carried,
-    }
-  }
-
-  #live(): FleetMember[] {
-    return (this.#beat?.fleet ?? []).filter(({ ageMs }) => ageMs < this.#timing.trustMs)
-  }
-
-  /** What can be carried while PostgreSQL still reigns makes the closing short. */
-  async #bulk(): Promise<void> {
-    const { row } = this.#beat as Beat
-    const ready = row.phase === 'open' && row.store === 'postgres' && this.#situation(row).healthy
-    if (!ready || this.#bulkFor === row.number) return
-    this.#bulkFor = row.number
-    await this.#carryAll(row.number, 'bulk').catch((error: unknown) => this.#fail(error))
+      carried: this.#lead.carried(beat.row.number),
+    })
   }
 
   async #take(step: Step, row: TermRow): Promise<void> {
     if (step.do === 'nothing') return
-    const { table } = this.#options
     this.#say(step.do, row.number, row.store, 'reason' in step ? step.reason : '')
     this.#again = true
-    switch (step.do) {
-      case 'close':
-        if (await table.close(row.number, step.want, this.life, step.reason))
-          this.#ledSince = this.#around.now()
-        return
-      case 'stop':
-        if (await table.stop(row.number, this.life, this.#participants)) this.#stopped = row.number
-        return
-      case 'take over':
-        if (await table.takeOver(row.number, row.switcher, this.life)) this.#ledSince = this.#around.now()
-        return
-      case 'turn back':
-        await table.turnBack(row.number, this.life)
-        return
-      case 'carry':
-        return this.#carry(row)
-      case 'open':
-        return this.#open(row, step.early)
-    }
-  }
-
-  async #carry(row: TermRow): Promise<void> {
-    const attempt = randomUUID()
-    try {
-      const count = row.store === 'postgres' ? await this.#carryAll(row.number, 'rest') : 0
-      const marked = await this.#options.redis?.mark(row.number + 1, attempt)
-      this.#carried = { number: row.number, attempt, state: marked ? 'done' : 'failed', count }
-    } catch (error) {
-      if (!(error instanceof SpillwayError && error.temporary)) this.#fail(error)
-      this.#carried = { number: row.number, attempt, state: 'failed', count: 0 }
-    }
-  }
-
-  async #carryAll(number: number, part: 'bulk' | 'rest'): Promise<number> {
-    let count = 0
-    for (const participant of this.#participants) count += (await participant.carry?.(number, part)) ?? 0
-    return count
-  }
-
-  async #open(row: TermRow, early: boolean): Promise<void> {
-    const toRedis = row.want === 'redis'
-    const { longestLeaseMs, flapMs, healthyMs, longestHealthyMs } = this.#timing
-    const flapped = row.store === 'redis' && !toRedis && row.openMs < flapMs
-    const calm = row.store === 'redis' && row.openMs >= flapMs
-    await this.#options.table.open(row.number, this.life, {
-      identity: toRedis ? (this.#view?.identity ?? null) : null,
-      attempt: toRedis ? (this.#carried?.attempt ?? null) : null,
-      // Leases that nobody has reclaimed may still be held; a new Redis may have lost some.
-      quarantineMs: early && !(toRedis && row.store === 'redis') ? 0 : longestLeaseMs * DRIFT,
-      healthyMs: flapped
-        ? Math.min(Math.max(row.healthyMs * 2, healthyMs), longestHealthyMs)
-        : calm
-          ? healthyMs
-          : row.healthyMs,
-      early,
-      carried: this.#carried?.count ?? 0,
-    })
+    await this.#lead.take(step, row)
   }
 
   /** Tells of a change of what `reign` answers. */

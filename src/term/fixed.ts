@@ -61,8 +61,6 @@ export class FixedTerm implements Term {
     return run(this.reign)
   }
 
-  async opened(): Promise<void> {}
-
   onChange(): () => void {
     return () => undefined
   }

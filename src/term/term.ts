@@ -49,8 +49,6 @@ export interface Term {
    * `TERM_UNKNOWN` (temporary) before anything was sent; `OUTCOME_UNKNOWN` if the reign ended meanwhile; those of `run`.
    */
   operate<T>(run: (reign: Reign) => Promise<T>, options?: OperateOptions): Promise<T>
-  /** Resolves when operations can go out, or after so many ms. */
-  opened(withinMs: number): Promise<void>
   /** Calls `told` after each change of `reign`; the answer takes that back. */
   onChange(told: () => void): () => void
   join(participant: Participant): void

@@ -18,8 +18,6 @@ export interface Timing {
   readonly healthyMs: number
   /** The same at most, after reigns there that were short. */
   readonly longestHealthyMs: number
-  /** What PostgreSQL has for a beat. */
-  readonly beatTimeoutMs: number
 }
 
 export const TIMING: Timing = {
@@ -32,7 +30,6 @@ export const TIMING: Timing = {
   flapMs: 60_000,
   healthyMs: 5000,
   longestHealthyMs: 300_000,
-  beatTimeoutMs: 1500,
 }
 
 /** How much longer a wait on one clock must be that covers a time on another: rates of ± 5 % make 1.105. */

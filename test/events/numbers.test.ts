@@ -1,11 +1,22 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Kinds } from '../../src/events/kinds.js'
+import { Kinds, LEAP } from '../../src/events/kinds.js'
 import { PostgresLog } from '../../src/events/postgres.js'
 import { migrate } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
+import { holdFlow, openOutside, somebodyWaits } from '../postgres/outside.js'
 import { freshDatabase } from '../support/database.js'
+import { eventually } from '../support/eventually.js'
 import type { FreshDatabase } from '../support/postgres.js'
-import { draft, newBatch, seqsOf, someFlow } from './drafts.js'
+import { draft, keep, newBatch, seqsOf, someFlow } from './drafts.js'
+
+function tries(work: () => unknown): boolean {
+  try {
+    work()
+    return true
+  } catch {
+    return false
+  }
+}
 
 describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', () => {
   let fresh: FreshDatabase
@@ -34,14 +45,14 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     await reign(2, 'redis')
     expect(await baseOf(ref, 2)).toBe(0)
     await reign(3, 'postgres')
-    expect(seqsOf(await log.appendIn(3, fast(ref), newBatch()))).toEqual([10_001])
+    expect(seqsOf(await log.appendIn(3, fast(ref), newBatch()))).toEqual([LEAP + 1])
     await reign(4, 'redis')
-    expect(await baseOf(ref, 4)).toBe(10_001)
+    expect(await baseOf(ref, 4)).toBe(LEAP + 1)
     await reign(5, 'postgres')
     // Nobody has given what lies between in that term: a reader who has more than it knows is no loser.
     const { position } = await log.read(ref, { order: 'asc', limit: 10 })
-    expect(position).toMatchObject({ term: 4, termFrom: 10_002, head: 10_001 })
-    expect(seqsOf(await log.appendIn(5, fast(ref), newBatch()))).toEqual([20_002])
+    expect(position).toMatchObject({ term: 4, termFrom: LEAP + 2, head: LEAP + 1 })
+    expect(seqsOf(await log.appendIn(5, fast(ref), newBatch()))).toEqual([2 * LEAP + 2])
   })
 
   it('leap in the same way for who publishes in SQL', async () => {
@@ -53,7 +64,7 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
       ref.tenant,
       ref.flow,
     ])
-    expect(row?.id).toBe('3-10001')
+    expect(row?.id).toBe(`3-${LEAP + 1}`)
   })
 
   it('leap where one Redis follows on another, and are the same to all who ask in one reign', async () => {
@@ -61,7 +72,81 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     await reign(6, 'redis')
     expect([await baseOf(ref, 6), await baseOf(ref, 6)]).toEqual([0, 0])
     await reign(7, 'redis')
-    expect([await baseOf(ref, 7), await baseOf(ref, 7)]).toEqual([10_000, 10_000])
+    expect([await baseOf(ref, 7), await baseOf(ref, 7)]).toEqual([LEAP, LEAP])
+  })
+
+  it('never run so far ahead of what PostgreSQL has heard that its leap would not leave a hole', async () => {
+    const [leap] = await database.query<{ leap: number }>('SELECT spillway.leap() AS leap')
+    expect(Number(leap?.leap)).toBe(LEAP)
+    const ref = someFlow()
+    await reign(12, 'redis')
+    const kinds = new Kinds(database)
+    await kinds.base(ref, 12)
+    const head = LEAP / 2 + 1
+    kinds.counted(ref, head - 1, 12)
+    expect(kinds.base(ref, 12)).toBe(0)
+    kinds.counted(ref, head, 12)
+    expect(() => kinds.base(ref, 12)).toThrow(
+      expect.objectContaining({ code: 'TERM_UNKNOWN', temporary: true }),
+    )
+    // What it waits for is asked for at once.
+    await eventually(() => tries(() => kinds.base(ref, 12)))
+    await reign(13, 'postgres')
+    expect(seqsOf(await log.appendIn(13, fast(ref), newBatch()))).toEqual([head + LEAP + 1])
+    kinds.close()
+  })
+
+  it('are reported also where more came while a report was under way', async () => {
+    const ref = someFlow()
+    await reign(13, 'redis')
+    const kinds = new Kinds(database)
+    await kinds.base(ref, 13)
+    const [outside, watcher] = [await openOutside(fresh.adminUrl), await openOutside(fresh.adminUrl)]
+    const release = await holdFlow(outside, ref.tenant, ref.flow)
+    kinds.counted(ref, 7, 13)
+    await eventually(() => somebodyWaits(watcher), { what: 'the report waits' })
+    kinds.counted(ref, 9, 13)
+    await release()
+    await eventually(async () => (await log.read(ref, { order: 'asc', limit: 1 })).position.head === 9)
+    kinds.close()
+    await Promise.all([outside.close(), watcher.close()])
+  })
+
+  it('stay within that bound for as long as PostgreSQL is away', async () => {
+    const ref = someFlow()
+    await reign(14, 'redis')
+    const own = new ServerDatabase({ url: fresh.url, listenUrl: null, poolSize: 1 })
+    const kinds = new Kinds(own)
+    await kinds.base(ref, 14)
+    await own.close()
+    kinds.counted(ref, LEAP, 14)
+    for (let i = 0; i < 5; i++) {
+      expect(() => kinds.base(ref, 14)).toThrow(expect.objectContaining({ code: 'TERM_UNKNOWN' }))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    kinds.close()
+  })
+
+  it('are kept to the retention by events, not by numbers: a leap is nothing that was trimmed', async () => {
+    const ref = someFlow()
+    await reign(16, 'postgres')
+    await log.appendIn(16, Array.from({ length: 8 }, () => fast(ref)).flat(), newBatch())
+    await reign(17, 'redis')
+    const kinds = new Kinds(database)
+    await kinds.base(ref, 17)
+    kinds.counted(ref, 20, 17)
+    await database.scoped('all', (tx) => kinds.report(tx, 17))
+    kinds.close()
+    await reign(18, 'postgres')
+    await log.appendIn(18, Array.from({ length: 5 }, () => fast(ref)).flat(), newBatch())
+    const first = 20 + LEAP + 1
+    expect(await log.trim([ref], keep({ maxEvents: 6 }))).toEqual([{ floor: 0, events: 0, more: false }])
+    await log.appendIn(18, Array.from({ length: 5 }, () => fast(ref)).flat(), newBatch())
+    expect(await log.trim([ref], keep({ maxEvents: 6 }))).toEqual([
+      { floor: first + 3, events: 12, more: false },
+    ])
+    const { events } = await log.read(ref, { order: 'asc', limit: 100 })
+    expect(events.map(({ seq }) => seq - first)).toEqual([4, 5, 6, 7, 8, 9])
   })
 
   it('are not foreseen anew by who comes a reign too late', async () => {
@@ -69,8 +154,8 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     await reign(8, 'redis')
     await baseOf(ref, 8)
     await reign(10, 'postgres')
-    expect(seqsOf(await log.appendIn(10, fast(ref), newBatch()))).toEqual([10_001])
+    expect(seqsOf(await log.appendIn(10, fast(ref), newBatch()))).toEqual([LEAP + 1])
     await baseOf(ref, 9)
-    expect(seqsOf(await log.appendIn(10, fast(ref), newBatch()))).toEqual([10_002])
+    expect(seqsOf(await log.appendIn(10, fast(ref), newBatch()))).toEqual([LEAP + 2])
   })
 })

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { freshDatabase } from '../support/database.js'
-import type { FreshDatabase } from '../support/postgres.js'
+import { eventually } from '../support/eventually.js'
+import { type FreshDatabase, startPostgres } from '../support/postgres.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { type Instance, reigns, startInstance } from './fleet.js'
 
@@ -101,12 +102,42 @@ describe('the term, over a real PostgreSQL and a real Redis', () => {
       steps.some(({ step, number: of }) => step === 'close' && of === number)
     while (!fleet.some(leads)) await new Promise((resolve) => setTimeout(resolve, 1))
     const leader = [a, b, c].find(leads) as Instance
-    leader.controller.vanish()
+    await leader.die()
     await reigns(
       fleet.filter((instance) => instance !== leader),
       'postgres',
       number,
     )
+  })
+
+  it('goes on upon Redis without PostgreSQL only for what may, and not in a term that is known to close', async () => {
+    const own = await startPostgres()
+    try {
+      const alone = await startInstance('alone', (await own.database()).url, server.url)
+      fleet.push(alone)
+      const number = await reigns([alone], 'redis')
+      const { controller } = alone
+      const numberOf = async (reign: { number: number }) => reign.number
+      await own.stop('immediate')
+      await eventually(() => controller.reign === undefined, { what: 'trust ends' })
+      expect(await controller.operate(numberOf, { goOn: true })).toBe(number)
+      await expect(controller.operate(numberOf)).rejects.toMatchObject({ code: 'TERM_UNKNOWN' })
+      await own.start()
+      await reigns([alone], 'redis')
+      // It leads a closing, and PostgreSQL goes before it can open.
+      controller.ask('postgres', 'operator')
+      await eventually(() => controller.status.row?.phase === 'closing', { everyMs: 1, what: 'it closes' })
+      await own.stop('immediate')
+      await eventually(() => !controller.status.trusted, { what: 'trust ends' })
+      expect(controller.status.row?.phase).toBe('closing')
+      await expect(controller.operate(numberOf, { goOn: true })).rejects.toMatchObject({
+        code: 'TERM_UNKNOWN',
+      })
+      await own.start()
+      await reigns([alone], 'postgres')
+    } finally {
+      await own.remove()
+    }
   })
 
   it('turns at an operator’s wish and stays there until another', async () => {

@@ -26,6 +26,8 @@ export interface Instance {
   readonly controller: Controller
   readonly redis: RedisMarkers
   readonly steps: TermStep[]
+  /** Ends without a word to the others, as far as they can tell. */
+  die(): Promise<void>
   close(): Promise<void>
 }
 
@@ -55,15 +57,21 @@ export async function startInstance(
   const table = new PostgresTerm(database)
   const controller = new Controller({ name, table, redis, timing, onStep: (step) => steps.push(step) })
   redis.listenTo(controller)
+  let dead = false
   await controller.start()
   return {
     controller,
     redis,
     steps,
+    die: async () => {
+      dead = true
+      redis.client.close()
+      await database.close()
+    },
     close: async () => {
       await controller.close()
       redis.client.close()
-      await database.close()
+      if (!dead) await database.close()
     },
   }
 }

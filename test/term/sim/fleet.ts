@@ -90,7 +90,6 @@ export class Fleet {
   crash(place: number): void {
     const life = this.lives[place]
     if (!life) return
-    life.controller.vanish()
     life.host.alive = false
     this.lives[place] = undefined
   }

@@ -1,6 +1,6 @@
 /** A guard of the protocol that lies in `src/term`: the text without which it is gone. */
 export interface Mutation {
-  readonly file: 'controller' | 'states' | 'view'
+  readonly file: 'controller' | 'lead' | 'situation' | 'states' | 'view'
   readonly from: string
   readonly to: string
 }
@@ -46,17 +46,17 @@ export const GUARDS = {
     to: '',
   },
   'the wait is as long as trust': {
-    file: 'controller',
-    from: '- this.#ledSince >= this.#timing.trustMs * DRIFT',
+    file: 'lead',
+    from: '- this.#ledSince >= timing.trustMs * DRIFT',
     to: '- this.#ledSince >= 0',
   },
   'a take-over waits anew': {
-    file: 'controller',
-    from: 'this.#ledSince !== undefined && this.#around.now() - this.#ledSince >=',
-    to: '(this.#around.now() - this.#heardAt) >=',
+    file: 'lead',
+    from: 'row.switcher, life)) this.#ledSince = around.now()',
+    to: 'row.switcher, life)) this.#ledSince = Number.NEGATIVE_INFINITY',
   },
   'early only without silent lives': {
-    file: 'controller',
+    file: 'situation',
     from: 'allStopped: fleet.every(',
     to: 'allStopped: live.every(',
   },
@@ -66,17 +66,17 @@ export const GUARDS = {
     to: 'this.#cancel?.()',
   },
   majority: {
-    file: 'controller',
+    file: 'situation',
     from: 'majorityDown: down * 2 > live.length',
     to: 'majorityDown: down > 0',
   },
   'quarantine is as long as leases': {
-    file: 'controller',
-    from: '? 0 : longestLeaseMs * DRIFT',
+    file: 'lead',
+    from: '? 0 : timing.longestLeaseMs * DRIFT',
     to: '? 0 : 0',
   },
   'quarantine of a new Redis': {
-    file: 'controller',
+    file: 'lead',
     from: "early && !(toRedis && row.store === 'redis') ? 0",
     to: 'early ? 0',
   },
@@ -96,8 +96,8 @@ export const GUARDS = {
     to: 'return this.#view.identity === row.identity || expected.length === 0',
   },
   'a leader without its answer leads all the same': {
-    file: 'controller',
-    from: 'else this.#ledSince ??= this.#around.now()',
+    file: 'lead',
+    from: 'else this.#ledSince ??= this.#parts.around.now()',
     to: '',
   },
   'a leader that is gone is replaced': {

@@ -14,7 +14,7 @@ export function mutants(): Plugin {
       if (file === undefined || guard === undefined) return undefined
       const mutation = mutationOf(guard)
       // Its parts are mutants too, or the change would not be met.
-      let text = code.replace(/'\.\/(states|view)\.js'/g, `'./$1.js?without=${index}'`)
+      let text = code.replace(/'\.\/(lead|situation|states|view)\.js'/g, `'./$1.js?without=${index}'`)
       if (mutation?.file === file) {
         const parts = text.split(mutation.from)
         if (parts.length !== 2) throw new Error(`The guard "${guard}" is not found once in ${file}.ts`)

@@ -86,7 +86,7 @@ export class SimMarkers implements TermRedis {
     return this.send<Sight>(({ data, identity }) => ({ identity, marker: data.marker }))
   }
 
-  /** As term-mark.lua: a shared table of cases says so. */
+  /** Played after term-mark.lua; that the two agree is shown by nothing but reading. */
   mark(number: number, attempt: string): Promise<boolean> {
     return this.send(({ data }) => {
       const [known = 0, phase] = parse(data.marker)

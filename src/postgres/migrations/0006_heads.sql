@@ -13,7 +13,11 @@ CREATE TABLE spillway.heads (
   term integer NOT NULL,
   tenant text COLLATE "C" NOT NULL,
   flow text COLLATE "C" NOT NULL,
-  durability text COLLATE "C" NOT NULL
+  durability text COLLATE "C" NOT NULL,
+  -- Which store gave the last numbers of a fast flow. What Redis gave is known here a second late.
+  counted text COLLATE "C" NOT NULL DEFAULT 'postgres' CHECK (counted IN ('redis', 'postgres')),
+  -- Where a Redis that knows nothing of a fast flow begins, in the reign that counted it last.
+  base bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 SELECT spillway.protect('spillway.heads');
 INSERT INTO spillway.heads (flow_id, head, term_from, term, tenant, flow, durability)
@@ -35,12 +39,21 @@ CREATE INDEX flows_silent ON spillway.flows (silent_since) WHERE silent_since IS
 DROP FUNCTION spillway.append(uuid, boolean, text[], text[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[]);
 DROP FUNCTION spillway.append_odd(timestamptz, text[], bigint[], bigint[], integer[], text[], integer[], text[], text[], text[], text[], text[]);
 
+-- Numbers that Redis may have given without anybody here having heard of it: twice what an instance lets run up
+-- before it waits (events/kinds.ts).
+CREATE FUNCTION spillway.leap() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 1000000::bigint';
+
 -- Numbers and stores a batch of events of any tenants: the one way into spillway.events.
 --
 -- The caller groups: tenants/flows/known/counts/wanted are one element a flow, in ascending (tenant, flow) order;
 -- flow_at (place in those, from 1), rank (1, 2 … within its flow) and the rest are one element an event.
 -- "known" are the flows' ids as an earlier call answered them, null where the caller has none: a hint, checked.
 -- "wanted", "keys" and "asked" may be null as a whole.
+--
+-- Fast flows have the reign's number as their term, and "reign" says it: the same statement checks that PostgreSQL
+-- still reigns under it. Where Redis counted before, the numbers that it may have given are leapt over. Without a
+-- reign a fast flow whose log is elsewhere, or of another reign, is refused as durable.
+--
 -- Answers one row: when, the flows' ids (null if all were known), and for each flow its term, the seq of its first
 -- event here and the first letter of its durability. Event i gets the first seq of its flow + rank - 1, unless
 -- "odd" is not null: then that tells for every event, by its place from 1, its seq, the event that had its key
@@ -53,6 +66,7 @@ CREATE FUNCTION spillway.append(
   token uuid, is_repeat boolean,
   tenants text[], flows text[], known bigint[], counts integer[], wanted text[],
   flow_at integer[], rank integer[], types text[], sources text[], keys text[], asked text[], payloads text[],
+  reign integer DEFAULT NULL,
   OUT at timestamptz, OUT ids bigint[], OUT terms integer[], OUT firsts bigint[], OUT durabilities text, OUT odd jsonb
 )
 LANGUAGE plpgsql SECURITY DEFINER
@@ -64,6 +78,9 @@ DECLARE
   taken bigint[];
   kinds text[];
   life integer;
+  ask text[] := asked;
+  strays boolean[];
+  reigning integer;
 BEGIN
   PERFORM set_config('spillway.tenants', (CASE WHEN tenants[1] = tenants[cardinality(tenants)]
     THEN ARRAY[tenants[1]] ELSE ARRAY(SELECT DISTINCT unnest(tenants)) END)::text, true);
@@ -72,6 +89,9 @@ BEGIN
       SELECT r.at, r.terms, r.firsts, r.durabilities, r.odd INTO at, terms, firsts, durabilities, odd
       FROM spillway.receipts r WHERE r.token = append.token;
       IF FOUND THEN RETURN; END IF;
+    END IF;
+    IF reign IS NOT NULL AND NOT spillway.reigns(reign, 'postgres') THEN
+      RAISE EXCEPTION 'TERM_UNKNOWN: term % does not reign on PostgreSQL', reign USING ERRCODE = '55000';
     END IF;
     -- A publish that waits for somebody's open transaction would hold up the whole batch.
     PERFORM set_config('lock_timeout', '250ms', true);
@@ -88,7 +108,7 @@ BEGIN
       IF array_position(found_ids, NULL) IS NOT NULL THEN
         WITH made AS (
           INSERT INTO spillway.flows (tenant, flow, durability)
-          SELECT i.tenant, i.flow, coalesce(i.durability, 'durable')
+          SELECT i.tenant, i.flow, coalesce(i.durability, CASE WHEN reign IS NULL THEN 'durable' ELSE 'fast' END)
           FROM unnest(tenants, flows, found_ids, wanted) WITH ORDINALITY AS i (tenant, flow, id, durability, place)
           WHERE i.id IS NULL
             AND NOT EXISTS (SELECT FROM spillway.flows f WHERE f.tenant = i.tenant AND f.flow = i.flow)
@@ -98,24 +118,33 @@ BEGIN
         )
         INSERT INTO spillway.heads (flow_id, head, term, tenant, flow, durability)
         -- Not `life`: a flow that was forgotten since that was read must not begin in its old term.
-        SELECT m.id, 0, (SELECT l.term FROM spillway.log_life l), m.tenant, m.flow, m.durability FROM made m;
+        SELECT m.id, 0, CASE WHEN reign IS NOT NULL AND m.durability = 'fast' THEN reign
+          ELSE (SELECT l.term FROM spillway.log_life l) END, m.tenant, m.flow, m.durability FROM made m;
         CONTINUE;
       END IF;
     END IF;
     SELECT l.term INTO life FROM spillway.log_life l;
+    SELECT t.number INTO reigning FROM spillway.term t WHERE t.store = 'postgres';
     WITH head AS (
       UPDATE spillway.heads h SET
-        head = h.head + i.n,
-        -- Never back: the life may have grown while this waited for the flow.
-        term = greatest(h.term, life),
-        term_from = CASE WHEN h.term >= life THEN h.term_from ELSE h.head + 1 END
+        head = i.n + CASE WHEN reign IS NOT NULL AND h.counted = 'redis'
+          THEN greatest(h.head, h.base) + spillway.leap() ELSE h.head END,
+        -- Never back: the life may have grown while this waited for the flow. A fast flow's term is its reign.
+        term = greatest(h.term, CASE WHEN h.durability = 'durable' THEN life ELSE reign END),
+        term_from = CASE
+          WHEN h.durability = 'durable' THEN CASE WHEN h.term >= life THEN h.term_from ELSE h.head + 1 END
+          WHEN reign IS NULL OR h.term >= reign AND h.counted = 'postgres' THEN h.term_from
+          WHEN h.counted = 'redis' THEN greatest(h.head, h.base) + spillway.leap() + 1
+          ELSE h.head + 1 END,
+        counted = CASE WHEN reign IS NULL THEN h.counted ELSE 'postgres' END
       FROM unnest(tenants, flows, found_ids, counts) WITH ORDINALITY AS i (tenant, flow, id, n, place)
       WHERE h.flow_id = i.id AND h.tenant = i.tenant AND h.flow = i.flow
-      RETURNING i.place, h.flow_id, h.head - i.n + 1 AS first, h.term, h.durability
+      RETURNING i.place, h.flow_id, h.head - i.n + 1 AS first, h.term, h.durability,
+        h.durability = 'fast' AND (h.counted = 'redis' OR h.term IS DISTINCT FROM reigning) AS stray
     )
     SELECT array_agg(h.flow_id), array_agg(h.first), array_agg(h.term), array_agg(h.durability),
-      string_agg(left(h.durability, 1), '')
-    INTO taken, firsts, terms, kinds, durabilities
+      string_agg(left(h.durability, 1), ''), array_agg(h.stray)
+    INTO taken, firsts, terms, kinds, durabilities, strays
     FROM (SELECT * FROM head ORDER BY place) h;
     EXIT WHEN cardinality(taken) = cardinality(flows);
     -- A flow was forgotten since its id was learnt. What the update has added is given back, and all of them are
@@ -128,12 +157,19 @@ BEGIN
   at := date_trunc('milliseconds', clock_timestamp());
   IF found_ids IS DISTINCT FROM known THEN ids := found_ids; END IF;
 
-  IF (keys IS NOT NULL OR asked IS NOT NULL) AND EXISTS (
-    SELECT FROM unnest(flow_at, rank, asked, keys) AS e (f, r, asked, key)
+  -- A fast flow is another store's now, or another reign's: its publish must come under that.
+  IF reign IS NULL AND true = ANY (strays) THEN
+    ask := ARRAY(SELECT CASE WHEN strays[e.f] THEN 'durable' ELSE e.asked END
+      FROM unnest(flow_at, CASE WHEN asked IS NULL THEN array_fill(NULL::text, ARRAY[cardinality(flow_at)]) ELSE asked END)
+        WITH ORDINALITY AS e (f, asked, place) ORDER BY e.place);
+  END IF;
+
+  IF (keys IS NOT NULL OR ask IS NOT NULL) AND EXISTS (
+    SELECT FROM unnest(flow_at, rank, ask, keys) AS e (f, r, asked, key)
     WHERE e.asked <> kinds[e.f] OR e.r = 0
       OR e.key IS NOT NULL AND EXISTS (SELECT FROM spillway.events x WHERE x.flow_id = taken[e.f] AND x.key = e.key)
   ) THEN
-    odd := spillway.append_odd(at, tenants, taken, firsts, terms, kinds, flow_at, types, sources, keys, asked, payloads);
+    odd := spillway.append_odd(at, tenants, taken, firsts, terms, kinds, flow_at, types, sources, keys, ask, payloads);
   ELSE
     INSERT INTO spillway.events (flow_id, seq, term, tenant, type, source, key, at, payload)
     SELECT taken[e.f], firsts[e.f] + e.r - 1, terms[e.f], tenants[e.f], e.type, e.source, e.key, append.at, e.payload
@@ -209,6 +245,7 @@ DECLARE
   outer_tenants text := coalesce(current_setting('spillway.tenants', true), '');
   answer record;
   wrong record;
+  reign integer;
 BEGIN
   -- The rules of tenant.ts.
   SELECT n.kind, n.most INTO wrong
@@ -224,17 +261,29 @@ BEGIN
   ELSIF payload IS NULL OR octet_length(payload::text) > 262144 THEN
     RAISE EXCEPTION 'PAYLOAD_TOO_LARGE: payload must be JSON of at most 262144 bytes' USING ERRCODE = '22023';
   END IF;
-  SELECT * INTO answer FROM spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[NULL::bigint], ARRAY[1], NULL,
-    ARRAY[1], ARRAY[1], ARRAY[type], ARRAY[source], CASE WHEN key IS NOT NULL THEN ARRAY[key] END, NULL, ARRAY[payload::text]);
+  PERFORM set_config('spillway.tenants', ARRAY[tenant]::text, true);
+  IF EXISTS (SELECT FROM spillway.flows f
+    WHERE f.tenant = publish.tenant AND f.flow = publish.flow AND f.durability = 'fast')
+  THEN
+    -- The term does not close before this commits: what comes later would not be carried to Redis.
+    SELECT t.number INTO reign FROM spillway.term t WHERE t.store = 'postgres' AND t.phase = 'open' FOR SHARE;
+  END IF;
+  SELECT * INTO answer FROM spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[NULL::bigint], ARRAY[1],
+    ARRAY['durable'], ARRAY[1], ARRAY[1], ARRAY[type], ARRAY[source], CASE WHEN key IS NOT NULL THEN ARRAY[key] END, NULL, ARRAY[payload::text],
+    reign);
   PERFORM set_config('spillway.tenants', outer_tenants, true);
+  IF answer.odd #>> '{1,refused}' IS NOT NULL THEN
+    RAISE EXCEPTION 'DURABILITY_FIXED: the flow % is fast and its log is elsewhere: publish to it through the library', flow
+      USING ERRCODE = '22023';
+  END IF;
   IF announce THEN PERFORM pg_notify('spillway', '*'); END IF;
   RETURN coalesce(answer.odd #>> '{1,term}', answer.terms[1]::text) || '-' || coalesce(answer.odd #>> '{1,seq}', answer.firsts[1]::text);
 END $$;
 
 GRANT CREATE ON SCHEMA spillway TO spillway_app;
-ALTER FUNCTION spillway.append(uuid, boolean, text[], text[], bigint[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[]) OWNER TO spillway_app;
+ALTER FUNCTION spillway.append(uuid, boolean, text[], text[], bigint[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[], integer) OWNER TO spillway_app;
 ALTER FUNCTION spillway.append_odd(timestamptz, text[], bigint[], bigint[], integer[], text[], integer[], text[], text[], text[], text[], text[]) OWNER TO spillway_app;
 REVOKE CREATE ON SCHEMA spillway FROM spillway_app;
-REVOKE ALL ON FUNCTION spillway.append(uuid, boolean, text[], text[], bigint[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION spillway.append(uuid, boolean, text[], text[], bigint[], integer[], text[], integer[], integer[], text[], text[], text[], text[], text[], integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION spillway.append_odd(timestamptz, text[], bigint[], bigint[], integer[], text[], integer[], text[], text[], text[], text[], text[]) FROM PUBLIC;
 SELECT set_config('spillway.scope', '', true);
