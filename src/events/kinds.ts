@@ -28,7 +28,7 @@ interface Kind {
   /** How far Redis has counted, as this process was told, and in which reign. */
   head: number
   headReign: number
-  /** How much of that PostgreSQL has surely taken. */
+  /** What PostgreSQL surely knows of that, or goes on from in any case: its leap begins there. */
   reported: number
 }
 
@@ -44,7 +44,7 @@ interface Asking {
  * PostgreSQL, told a second late, so whoever goes on from it leaps over what may lie between.
  */
 export class Kinds {
-  readonly #db: Database
+  readonly #db: Pick<Database, 'scoped'>
   readonly #known = new Map<string, Kind>()
   readonly #moved = new Set<Kind>()
   #asking: Asking | undefined
@@ -52,7 +52,7 @@ export class Kinds {
   #reporting = false
   #closed = false
 
-  constructor(db: Database) {
+  constructor(db: Pick<Database, 'scoped'>) {
     this.#db = db
   }
 
@@ -85,8 +85,8 @@ export class Kinds {
   /** Redis has counted this far. */
   counted(ref: FlowRef, head: number, reign: number): void {
     const kind = this.#known.get(flowTag(ref))
-    if (!kind || (kind.headReign === reign && kind.head >= head)) return
-    if (kind.headReign !== reign) kind.reported = kind.base
+    if (!kind || kind.headReign > reign || (kind.headReign === reign && kind.head >= head)) return
+    if (kind.headReign !== reign) kind.reported = kind.reign === reign ? kind.base : 0
     kind.head = head
     kind.headReign = reign
     this.#moved.add(kind)
@@ -135,11 +135,12 @@ export class Kinds {
 
   async #reportSome(reign: number, kinds: readonly Kind[]): Promise<void> {
     const heads = kinds.map(({ head }) => head)
-    await this.#db.scoped('all', (tx) => send(tx, reign, kinds))
+    const taken = await this.#db.scoped('all', (tx) => send(tx, reign, kinds))
     for (const [i, kind] of kinds.entries()) {
       if (kind.headReign !== reign) continue
-      kind.reported = heads[i] as number
-      if (kind.head === kind.reported) this.#moved.delete(kind)
+      // Of a reign that is over nothing is taken any more: whoever still publishes in it must come to its bound.
+      if (taken) kind.reported = Math.max(kind.reported, heads[i] as number)
+      if (!taken || kind.head === heads[i]) this.#moved.delete(kind)
     }
   }
 
@@ -202,11 +203,13 @@ export class Kinds {
   }
 }
 
-async function send(tx: Queryable, reign: number, kinds: readonly Kind[]): Promise<void> {
-  await tx.query('SELECT spillway.report_heads($1, $2, $3, $4)', [
+/** Answers whether that reign still is. */
+async function send(tx: Queryable, reign: number, kinds: readonly Kind[]): Promise<boolean> {
+  const [row] = await tx.query<{ taken: boolean }>('SELECT spillway.report_heads($1, $2, $3, $4) AS taken', [
     reign,
     kinds.map(({ ref }) => ref.tenant),
     kinds.map(({ ref }) => ref.flow),
     kinds.map(({ head }) => head),
   ])
+  return row?.taken ?? false
 }
