@@ -107,7 +107,8 @@ export class Controller implements Term {
     const key = row.store === 'redis' ? this.#options.redis?.markerKey : undefined
     const marker = key === undefined ? undefined : { key, value: `${row.number}:open:${row.attempt}` }
     const quarantined = this.#around.now() < this.#quarantinedUntil
-    return { number: row.number, store: row.store, marker, quarantined }
+    const identity = row.store === 'redis' ? (row.identity ?? undefined) : undefined
+    return { number: row.number, store: row.store, marker, identity, quarantined }
   }
 
   get status(): TermStatus {

@@ -50,7 +50,10 @@ export class FixedTerm implements Term {
       )
     }
     const quarantineMs = Math.max(row.quarantine ?? 0, 0) * DRIFT
-    return new FixedTerm({ number: row.number, store: 'postgres', marker: undefined }, quarantineMs)
+    return new FixedTerm(
+      { number: row.number, store: 'postgres', marker: undefined, identity: undefined },
+      quarantineMs,
+    )
   }
 
   get last(): Reign {

@@ -10,6 +10,11 @@ export interface Reign {
   /** What the marker in Redis says while this reign is open there; undefined where there is none to check. */
   readonly marker: { readonly key: string; readonly value: string } | undefined
   /**
+   * Of the Redis that reigns. What is for it must not go to another: one that came back with older data has this
+   * reign's marker too.
+   */
+  readonly identity: string | undefined
+  /**
    * Leases of the reign before may still be held that nobody knows of: what is known may be renewed, nothing granted.
    */
   readonly quarantined: boolean
