@@ -1,5 +1,6 @@
 import { SpillwayError } from '../errors.js'
 import type { Database, Queryable } from '../postgres/client.js'
+import { sqlState } from '../postgres/errors.js'
 import { type FlowRef, flowTag } from '../tenant.js'
 import type { Durability } from './log.js'
 
@@ -69,7 +70,8 @@ export class Kinds {
   /**
    * Where a fast flow begins in a reign on Redis that knows nothing of it. Makes the flow known first.
    * Errors: `DURABILITY_FIXED`; `STORE_UNAVAILABLE` for a flow that nobody here knows while PostgreSQL is away;
-   * `TERM_UNKNOWN` (temporary) for one of which PostgreSQL has not heard for too many events.
+   * `TERM_UNKNOWN` (temporary) in a reign that is over, or for a flow of which PostgreSQL has not heard for too many
+   * events.
    */
   base(ref: FlowRef, reign: number): number | Promise<number> {
     const kind = this.#known.get(flowTag(ref))
@@ -188,12 +190,18 @@ export class Kinds {
     if (this.#asking === asking) this.#asking = undefined
     const refs = [...asking.refs.values()]
     const tenants = [...new Set(refs.map(({ tenant }) => tenant))]
-    const rows = await this.#db.scoped(tenants, (tx) =>
-      tx.query<{ place: number; durability: Durability; base: number }>(
-        'SELECT * FROM spillway.register_fast($1, $2, $3)',
-        [asking.reign, refs.map(({ tenant }) => tenant), refs.map(({ flow }) => flow)],
-      ),
-    )
+    const rows = await this.#db
+      .scoped(tenants, (tx) =>
+        tx.query<{ place: number; durability: Durability; base: number }>(
+          'SELECT * FROM spillway.register_fast($1, $2, $3)',
+          [asking.reign, refs.map(({ tenant }) => tenant), refs.map(({ flow }) => flow)],
+        ),
+      )
+      .catch((cause: unknown) => {
+        if (sqlState(cause) !== '55000') throw cause
+        const message = `Term ${asking.reign} is over: nobody may begin in it`
+        throw new SpillwayError('TERM_UNKNOWN', message, { cause, retryAfterMs: 500 })
+      })
     for (const { place, durability, base } of rows) {
       const kind = this.#kind(refs[Number(place) - 1] as FlowRef)
       kind.durability = durability

@@ -8,6 +8,10 @@ RETURNS TABLE (place bigint, durability text, base bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  -- Late by a whole reign it would be given numbers that the next one gives as well.
+  IF NOT EXISTS (SELECT FROM spillway.term t WHERE t.number = reign AND t.store = 'redis') THEN
+    RAISE EXCEPTION 'TERM_UNKNOWN: term % does not reign on Redis', reign USING ERRCODE = '55000';
+  END IF;
   WITH made AS (
     INSERT INTO spillway.flows (tenant, flow, durability)
     SELECT i.tenant, i.flow, 'fast' FROM unnest(tenants, flows) AS i (tenant, flow)
@@ -25,7 +29,7 @@ BEGIN
   FROM unnest(tenants, flows) AS i (tenant, flow)
   JOIN spillway.flows f ON f.tenant = i.tenant AND f.flow = i.flow
   WHERE h.flow_id = f.id AND h.durability = 'fast' AND h.term < reign
-    -- Late by a whole reign: it must not undo what the next one has done.
+    -- Looked at once more under the lock: it must not undo what the next one has done.
     AND EXISTS (SELECT FROM spillway.term t WHERE t.number = reign AND t.store = 'redis');
   -- Counted in this reign already: a Redis that knows nothing of it has lost it since.
   UPDATE spillway.heads h SET base = h.head + spillway.leap()
