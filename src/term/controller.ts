@@ -118,6 +118,7 @@ export class Controller implements Term {
       store,
       sign: onRedis ? `${number}:open:${row.attempt}` : '',
       marker: (onRedis && this.#options.redis?.markerKey) || '',
+      identity: onRedis ? (row.identity ?? undefined) : undefined,
       fenceFloor: fenceFloor(number),
       quarantined: this.#around.now() < this.#quarantinedUntil,
     }

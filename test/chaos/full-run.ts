@@ -4,7 +4,7 @@ import { plan, play } from '../support/faults/schedule.js'
 import { startPostgres } from '../support/postgres.js'
 import { startRedis } from '../support/redis.js'
 import { check, type Problem, type Run } from './checker.js'
-import { LinkedFleet } from './linked-fleet.js'
+import { clock, LinkedFleet } from './linked-fleet.js'
 import { instanceNemeses, storeNemeses } from './nemeses.js'
 import { seeded } from './random.js'
 import { World } from './world.js'
@@ -56,7 +56,13 @@ export async function chaos({ seed, forMs, say, cleanup }: ChaosOptions): Promis
   const { url, adminUrl } = await postgres.database()
   const urls = { redis: redis.url, postgres: url }
   // Victims are drawn apart from the plan: an instance more or less does not change the faults.
-  const fleet = await LinkedFleet.start({ names: INSTANCES, urls, env: ENV, random: seeded(seed + 1) })
+  const fleet = await LinkedFleet.start({
+    names: INSTANCES,
+    urls,
+    env: ENV,
+    say,
+    random: seeded(seed + 1),
+  })
   cleanup(() => fleet.stop())
   const calm = () =>
     eventually(() => fleet.agreed('redis'), { what: 'a reign on Redis', withinMs: 60_000, everyMs: 100 })
@@ -79,6 +85,7 @@ export async function chaos({ seed, forMs, say, cleanup }: ChaosOptions): Promis
   )
   cleanup(async () => clearInterval(latecomers))
 
+  say(`${clock()} the schedules begin`)
   // Two schedules: a store and an instance may be broken at the same time, two stores never.
   const schedules = [storeNemeses({ redis, postgres, fleet }), instanceNemeses(fleet)].map((nemeses) =>
     play(plan(nemeses, { random, forMs, ...RHYTHM }), { say, signal: ending.signal }),

@@ -29,6 +29,7 @@ export interface LinkedFleetOptions {
   readonly names: readonly string[]
   readonly urls: Readonly<Record<StoreOfLink, string>>
   readonly env: Readonly<Record<string, string>>
+  readonly say: (line: string) => void
   /** Chooses the victims; the same numbers choose the same ones. */
   readonly random: () => number
 }
@@ -147,6 +148,7 @@ export class LinkedFleet implements Addresses {
       what: 'the start',
     })
     instance.server = server
+    this.#options.say(`${clock()} ${instance.name} is at ${server.url}`)
     server.exited.then(() => {
       if (instance.server === server)
         this.#crash(new Error(`${instance.name} ended by itself: ${server.said()}`))
@@ -163,6 +165,11 @@ export class LinkedFleet implements Addresses {
   #urls(): string[] {
     return this.#instances.flatMap(({ server }) => server?.url ?? [])
   }
+}
+
+/** The time of day, as the turns have it. */
+export function clock(): string {
+  return new Date().toISOString().slice(11, 23)
 }
 
 async function reportOf({ server }: Instance): Promise<TermReport | undefined> {
