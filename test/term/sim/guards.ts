@@ -27,7 +27,7 @@ export const GUARDS = {
   },
   'an answer counts only in its term': {
     file: 'controller',
-    from: 'const still = onward || this.reign?.number === reign.number',
+    from: 'const still = onward || this.#counts(reign.number)',
     to: 'const still = true',
   },
   'no operation while closing': {
