@@ -1,32 +1,44 @@
 import { readConfig } from '../../src/config.js'
 import { SpillwayError } from '../../src/errors.js'
 import { Backbone } from '../../src/events/backbone.js'
+import { Flow, type FlowParts } from '../../src/events/flow.js'
+import { Groups } from '../../src/events/groups.js'
 import type { Draft, Durability, Outcome } from '../../src/events/log.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
+import { PostgresStates } from '../../src/state/postgres.js'
 import { flowTag } from '../../src/tenant.js'
 import { freshDatabase } from '../support/database.js'
 import { type Instance, QUICK, reigns, startInstance } from '../term/fleet.js'
 import type { LogStore } from './log-store.js'
 import { Turner } from './turner.js'
 
-/** Turns in some hundred ms however often, and trust as long as in production: this machine has other work. */
+/** Turns in some hundred ms however often, and trust as long as in production: the machine has other work. */
 const OFTEN = { ...QUICK, trustMs: 2000, healthyMs: 100, longestHealthyMs: 100 }
-/** Pages of megabytes beside other tests. */
-const PATIENT = { commandTimeoutMs: 5000 }
 
 /** One instance in full mode: its part in the term, and its events. */
 export interface Half {
   readonly instance: Instance
   readonly database: ServerDatabase
   readonly backbone: Backbone
+  /** A flow of the tenant `acme`, as users hold it. */
+  flow(name: string, durability?: Durability): Flow
   close(): Promise<void>
 }
 
-export async function openHalf(name: string, postgresUrl: string, redisUrl: string): Promise<Half> {
-  const instance = await startInstance(name, postgresUrl, redisUrl, { timing: OFTEN, redis: PATIENT })
-  const database = new ServerDatabase({ url: postgresUrl, listenUrl: null, poolSize: 4 })
+/** Opens an instance; `commandTimeoutMs` is how long Redis may be silent. */
+export async function openHalf(
+  name: string,
+  urls: { readonly postgres: string; readonly redis: string },
+  commandTimeoutMs = 400,
+): Promise<Half> {
+  const config = readConfig({})
+  const instance = await startInstance(name, urls.postgres, urls.redis, {
+    timing: OFTEN,
+    redis: { commandTimeoutMs, connectTimeoutMs: 1000 },
+  })
+  const database = new ServerDatabase({ url: urls.postgres, listenUrl: null, poolSize: 4 })
   const backbone = new Backbone({
-    config: readConfig({}),
+    config,
     database,
     term: instance.controller,
     redis: instance.redis.client,
@@ -40,7 +52,17 @@ export async function openHalf(name: string, postgresUrl: string, redisUrl: stri
     await instance.close()
     await database.close()
   }
-  return { instance, database, backbone, close }
+  const parts: FlowParts = {
+    log: backbone.log,
+    appender: backbone.intake,
+    live: backbone.live,
+    states: new PostgresStates(database),
+    groups: new Groups(database),
+    limits: config,
+  }
+  const flow = (name: string, durability?: Durability) =>
+    new Flow({ tenant: 'acme', flow: name }, durability ?? null, parts)
+  return { instance, database, backbone, flow, close }
 }
 
 /** Two instances over a PostgreSQL and a Redis; drafts go in by the one and are read by the other. */
@@ -50,8 +72,10 @@ export async function openPair(
   { turned }: { turned: boolean },
 ): Promise<LogStore> {
   const fresh = await freshDatabase()
-  const writer = await openHalf('writer', fresh.url, redisUrl)
-  const reader = await openHalf('reader', fresh.url, redisUrl)
+  const urls = { postgres: fresh.url, redis: redisUrl }
+  // Pages of megabytes beside other tests.
+  const writer = await openHalf('writer', urls, 5000)
+  const reader = await openHalf('reader', urls, 5000)
   const fleet = [writer.instance, reader.instance]
   await reigns(fleet, 'redis')
   const turner = turned ? await Turner.start(fleet) : undefined
