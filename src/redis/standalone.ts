@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import { backoff, connectionTo } from './connection.js'
 import type { ServerInfo } from './connector.js'
 import type { Identity, Link, LinkEvents, Reply } from './link.js'
+import { SentinelWatch } from './sentinel-watch.js'
 import type { RedisSettings } from './settings.js'
 
 const HERE = 'here'
@@ -15,6 +16,7 @@ export class StandaloneLink implements Link {
   readonly #settings: RedisSettings
   readonly #events: LinkEvents
   readonly #connection: Redis
+  readonly #watch: SentinelWatch | undefined
   #again: NodeJS.Timeout | undefined
   #closed = false
 
@@ -32,6 +34,8 @@ export class StandaloneLink implements Link {
       })
       .on('close', () => events.onUsable(false))
       .on('end', () => this.#beginAgain())
+    if (settings.address.kind === 'sentinel')
+      this.#watch = new SentinelWatch(settings, () => this.reconnect())
     this.#begin()
   }
 
@@ -79,6 +83,7 @@ export class StandaloneLink implements Link {
   close(): void {
     this.#closed = true
     clearTimeout(this.#again)
+    this.#watch?.close()
     this.#connection.disconnect()
   }
 
