@@ -101,10 +101,12 @@ export async function chaos({ seed, forMs, say, cleanup }: ChaosOptions): Promis
   )
   await Promise.race([Promise.all(schedules), fleet.crashed, world.failed])
   clearInterval(latecomers)
-  say('peace')
-  const run = await Promise.race([world.finish(calm), fleet.crashed, world.failed])
+  say(`${clock()} peace`)
+  const finished = Promise.race([world.finish(calm), fleet.crashed, world.failed])
+  const run = await finished.finally(async () => {
+    for (const line of [...(await turnsOf(adminUrl)), await fleet.reports()]) say(line)
+  })
   const turns = await turnsOf(adminUrl)
-  for (const turn of turns) say(turn)
   return {
     run,
     problems: check(run),

@@ -133,6 +133,12 @@ export class LinkedFleet implements Addresses {
     return agree ? first?.number : undefined
   }
 
+  /** What each instance says of the term. */
+  async reports(): Promise<string> {
+    const reports = await Promise.all(this.#instances.map((instance) => reportOf(instance)))
+    return this.#instances.map(({ name }, i) => `${name}: ${JSON.stringify(reports[i])}`).join('\n')
+  }
+
   /** What the servers have logged last. */
   said(): string {
     return this.#instances.map(({ name, server }) => `--- ${name}\n${server?.said() ?? ''}`).join('\n')
