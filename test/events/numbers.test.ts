@@ -191,6 +191,17 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     expect(events.map(({ seq }) => seq - first)).toEqual([4, 5, 6, 7, 8, 9])
   })
 
+  it('are not given by who waited for the flow until the next reign had begun with it', async () => {
+    const ref = someFlow()
+    await reign(30, 'redis')
+    await baseOf(ref, 30)
+    // The row of the term as it was read before the wait.
+    await reign(29, 'postgres')
+    await expect(log.appendIn(29, fast(ref), newBatch())).rejects.toMatchObject({ code: 'TERM_UNKNOWN' })
+    await reign(31, 'postgres')
+    expect(seqsOf(await log.appendIn(31, fast(ref), newBatch()))).toEqual([LEAP + 1])
+  })
+
   it('are not foreseen by who comes a reign too late', async () => {
     const ref = someFlow()
     await reign(8, 'redis')
