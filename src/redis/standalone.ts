@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { backoff, connectionTo } from './connection.js'
 import type { ServerInfo } from './connector.js'
+import { misuse } from './errors.js'
 import type { Identity, Link, LinkEvents, Reply } from './link.js'
 import { SentinelWatch } from './sentinel-watch.js'
 import type { RedisSettings } from './settings.js'
@@ -89,7 +90,7 @@ export class StandaloneLink implements Link {
 
   #admits({ runId, role }: ServerInfo): boolean {
     if (runId === '') {
-      this.problem = new Error('the server does not say who it is: the user needs the right to INFO')
+      this.problem = misuse('the server does not say who it is: the user needs the right to INFO')
       return false
     }
     if (role !== 'master') {
