@@ -1,6 +1,9 @@
 import type { Beat } from '../../../src/term/ports.js'
 import type { Reason } from '../../../src/term/states.js'
 import type { StoreName } from '../../../src/term/term.js'
+import type { SimPostgres } from './postgres.js'
+import type { SimRedis } from './redis.js'
+import type { Stored } from './stored.js'
 import type { World } from './world.js'
 
 interface Holding {
@@ -14,19 +17,30 @@ interface Holding {
 export class Checker {
   readonly violations: string[] = []
   /** What happened at all: a run in which nothing did shows nothing. */
-  readonly seen = { turns: 0, early: 0, grants: 0, renewals: 0, renewedAcross: 0, refused: 0 }
+  readonly seen = { turns: 0, early: 0, grants: 0, renewals: 0, renewedAcross: 0, takes: 0, refused: 0 }
+  /** Told of each operation that a store carries out, while its asker waits for the answer. */
+  watch: (who: string, kind: string) => void = () => undefined
   readonly #world: World
+  readonly #postgres: SimPostgres
+  readonly #redis: SimRedis
   readonly #trustMs: number
   readonly #storeOf = new Map<number, StoreName>([[1, 'postgres']])
   readonly #majority = new Map<string, boolean>()
   readonly #beats = new Map<string, number>()
   readonly #holdings = new Map<string, Holding>()
   readonly #fences = new Map<string, number>()
+  /** The most that each life was told of the limit. */
+  readonly #told = new Map<string, number>()
+  #toldByPostgres = 0
+  /** What is known of the limit in the newest term, for as long as Redis loses nothing. */
+  #floor = { taken: 0, losses: 0 }
   #newest = 1
   #counted = 0
 
-  constructor(world: World, trustMs: number) {
+  constructor(world: World, stores: { postgres: SimPostgres; redis: SimRedis }, trustMs: number) {
     this.#world = world
+    this.#postgres = stores.postgres
+    this.#redis = stores.redis
     this.#trustMs = trustMs
   }
 
@@ -56,8 +70,46 @@ export class Checker {
     this.seen.turns += 1
     if (early) this.seen.early += 1
     if (number !== this.#newest + 1 || this.#storeOf.has(number)) this.wrong('a number that was given twice')
+    const returns = store === 'redis' && this.#storeOf.get(this.#newest) === 'postgres'
     this.#newest = number
     this.#storeOf.set(number, store)
+    if (returns) this.#returned(number)
+    else this.#floor = { taken: store === 'postgres' && early ? this.#reclaimed(number) : 0, losses: NaN }
+  }
+
+  /** All leases that PostgreSQL granted in the term that ends must be in Redis, unless it has lost them since. */
+  #returned(number: number): void {
+    const { marked, losses, data } = this.#redis
+    this.#floor = { taken: this.#toldByPostgres, losses }
+    if (marked.number === number && marked.losses !== losses) return
+    const { stored } = this.#postgres
+    for (const [name, { fence, until }] of stored.leases) {
+      const granted = Math.floor(fence / FENCES) === number - 1 && until > this.#postgres.now()
+      if (granted && (data.leases.get(name)?.fence ?? 0) < fence) this.wrong('a lease was not carried')
+    }
+  }
+
+  /** What those were told who have said that they stopped: the new store must know it. */
+  #reclaimed(number: number): number {
+    const stopped = [...this.#postgres.instances.values()].filter((one) => one.stopped === number - 1)
+    return Math.max(0, ...stopped.map(({ name }) => this.#told.get(name) ?? 0))
+  }
+
+  /** A store carries out what one of this term has asked for. */
+  carriedOut(who: string, kind: string, stored: Stored, number: number): void {
+    if (number < stored.newest) this.wrong('a store obeyed an earlier term after a later one')
+    stored.newest = Math.max(stored.newest, number)
+    this.watch(who, kind)
+  }
+
+  /** A take of the limit counts for whoever asked. */
+  took(who: string, number: number, taken: number): void {
+    this.seen.takes += 1
+    this.#told.set(who, Math.max(this.#told.get(who) ?? 0, taken))
+    const store = this.#storeOf.get(number)
+    if (store === 'postgres') this.#toldByPostgres = Math.max(this.#toldByPostgres, taken)
+    const lost = store === 'redis' && this.#floor.losses !== this.#redis.losses
+    if (number === this.#newest && !lost && taken <= this.#floor.taken) this.wrong('a count that went back')
   }
 
   /** An operation's answer counts for whoever asked. */
@@ -68,8 +120,9 @@ export class Checker {
   }
 
   /** A store grants what nobody had. */
-  granted(inQuarantine: boolean): void {
+  granted(who: string, inQuarantine: boolean): void {
     this.seen.grants += 1
+    this.watch(who, 'grant')
     if (inQuarantine) this.wrong('a grant in quarantine')
   }
 

@@ -118,8 +118,9 @@ export const GUARDS = {
   'no carry-over into an open term': 'model',
   'leases longer in the store': 'model',
   'a renewal never shortens': 'model',
-  'reclaim of leases': 'model',
-  'carry-over of leases': 'model',
+  reclaim: 'model',
+  'carry-over': 'model',
+  'a lower fence replaces no higher one': 'model',
   quarantine: 'model',
 } as const satisfies Record<string, Mutation | 'model'>
 
@@ -138,8 +139,8 @@ export const OFTEN = [
   'the marker is looked at',
   'marker',
   'leases longer in the store',
-  'reclaim of leases',
-  'carry-over of leases',
+  'reclaim',
+  'carry-over',
 ] as const satisfies readonly Guard[]
 
 function isGuard(name: string): name is Guard {

@@ -1,0 +1,33 @@
+import type { Fleet } from '../fleet.js'
+import type { Guard } from '../guards.js'
+import { diesInReturn, lateLeases, lateMarker, lateMarkerAfterFlush } from './carrying.js'
+import { lateClosing, lateOpening, lateTakeOver, lostClosing } from './leading.js'
+import { answerAfterStop, answerOfBefore, lateStatement, slowAnswer, unseenBeat } from './trust.js'
+
+/** The accident that a guard prevents, or two of which each is a second line for the other. */
+export interface Accident {
+  readonly without: readonly Guard[]
+  readonly scenario: (fleet: Fleet, until: number) => void
+}
+
+export const ACCIDENTS: readonly Accident[] = [
+  { without: ['trust begins with the question'], scenario: slowAnswer },
+  { without: ['a first beat is not trusted'], scenario: unseenBeat },
+  { without: ['an answer counts only in its term'], scenario: answerOfBefore },
+  {
+    without: ['an answer counts only in its term', 'stopped only when nothing is under way'],
+    scenario: answerAfterStop,
+  },
+  { without: ['statements check the term'], scenario: lateStatement },
+  { without: ['a leader without its answer leads all the same'], scenario: lostClosing },
+  { without: ['a take-over waits anew'], scenario: lateClosing },
+  { without: ['take-over by compare-and-set'], scenario: lateTakeOver },
+  { without: ['opening by compare-and-set'], scenario: lateOpening },
+  { without: ['a carry-over that failed turns back'], scenario: diesInReturn },
+  { without: ['no carry-over into an open term'], scenario: lateMarker },
+  { without: ['attempt'], scenario: lateMarkerAfterFlush },
+  {
+    without: ['no carry-over into an open term', 'a lower fence replaces no higher one'],
+    scenario: lateLeases,
+  },
+]
