@@ -9,7 +9,7 @@ const TORMENT_MS = 18_000
 const HEAL_MS = 30_000
 
 /** What happens to a fleet, until a true time. */
-type Scenario = (fleet: Fleet, until: number) => void
+export type Scenario = (fleet: Fleet, until: number) => void
 
 export interface Outcome {
   readonly seed: number
@@ -54,20 +54,26 @@ class Run {
 /** Runs side by side in one process: what follows from an event must be over before the next, in each of them. */
 const SIDE_BY_SIDE = 64
 
+export interface Seeds {
+  readonly from: number
+  readonly count: number
+  readonly sideBySide?: number
+}
+
 /** Runs these seeds; `told` may end it by answering false. */
 export async function simulate(
-  seeds: { readonly from: number; readonly count: number },
+  { from, count, sideBySide = SIDE_BY_SIDE }: Seeds,
   Controller: ControllerClass,
   off: Off,
   told: (outcome: Outcome) => boolean,
   scenario: Scenario = torment,
 ): Promise<void> {
-  let next = seeds.from
-  const end = seeds.from + seeds.count
+  let next = from
+  const end = from + count
   let going = true
   let runs: Run[] = []
   while (going) {
-    while (runs.length < SIDE_BY_SIDE && next < end) {
+    while (runs.length < sideBySide && next < end) {
       runs.push(new Run(next, Controller, off, scenario))
       next += 1
     }

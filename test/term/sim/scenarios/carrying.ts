@@ -85,3 +85,15 @@ export function lateLeases(fleet: Fleet): void {
     }),
   )
 }
+
+/** Redis is back at once with what it had a while ago, the marker of the term included. */
+export function backWithOlderData(fleet: Fleet): void {
+  const { world, redis } = fleet
+  settled(fleet, () => {
+    redis.save()
+    world.in(1500, () => {
+      redis.kill()
+      redis.start('older')
+    })
+  })
+}

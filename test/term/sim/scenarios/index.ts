@@ -1,13 +1,20 @@
 import type { Fleet } from '../fleet.js'
 import type { Guard } from '../guards.js'
-import { diesInReturn, lateLeases, lateMarker, lateMarkerAfterFlush } from './carrying.js'
+import { backWithOlderData, diesInReturn, lateLeases, lateMarker, lateMarkerAfterFlush } from './carrying.js'
 import { lateClosing, lateOpening, lateTakeOver, lostClosing } from './leading.js'
-import { answerAfterStop, answerOfBefore, lateStatement, slowAnswer, unseenBeat } from './trust.js'
+import {
+  answerAfterStop,
+  answerOfBefore,
+  lateStatement,
+  leavesAtWork,
+  slowAnswer,
+  unseenBeat,
+} from './trust.js'
 
 /** The accident that a guard prevents, or two of which each is a second line for the other. */
 export interface Accident {
   readonly without: readonly Guard[]
-  readonly scenario: (fleet: Fleet, until: number) => void
+  readonly scenario: (fleet: Fleet) => void
 }
 
 export const ACCIDENTS: readonly Accident[] = [
@@ -19,6 +26,8 @@ export const ACCIDENTS: readonly Accident[] = [
     scenario: answerAfterStop,
   },
   { without: ['statements check the term'], scenario: lateStatement },
+  { without: ['a life that leaves trusts no more'], scenario: leavesAtWork },
+  { without: ['connections are only made to the identity of the term'], scenario: backWithOlderData },
   { without: ['a leader without its answer leads all the same'], scenario: lostClosing },
   { without: ['a take-over waits anew'], scenario: lateClosing },
   { without: ['take-over by compare-and-set'], scenario: lateTakeOver },

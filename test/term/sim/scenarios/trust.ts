@@ -82,3 +82,17 @@ export function lateStatement(fleet: Fleet): void {
     })
   })
 }
+
+/** An instance is told to end, and the others turn as soon as it has said that nothing of it is left. */
+export function leavesAtWork(fleet: Fleet): void {
+  const { world, postgres } = fleet
+  settled(fleet, (leader, _, leaving) => {
+    void fleet.leave(2)
+    once(
+      fleet,
+      () => !postgres.instances.has(leaving.controller.life),
+      () => leader.controller.ask('postgres', 'operator'),
+    )
+  })
+  world.at(14_000, () => fleet.begin(2))
+}
