@@ -197,6 +197,7 @@ export class Controller implements Term {
     if (row?.phase === 'closing') return true
     // A look from before this reign was heard of says nothing about it.
     if (row?.store !== 'redis' || !this.#view || this.#view.lookedAt <= this.#heardAt) return true
+    // A second line for `admits`: on a Cluster the identity changes with one server, and the others are used on.
     const expected = [`${row.number}:open:${row.attempt}`, `${row.number}:carrying:${row.attempt}`]
     return this.#view.identity === row.identity && expected.includes(this.#view.marker ?? '')
   }
