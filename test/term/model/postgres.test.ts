@@ -5,6 +5,7 @@ import { migrate } from '../../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../../src/postgres/server.js'
 import type { Beat, TermTable } from '../../../src/term/ports.js'
 import { PostgresTerm } from '../../../src/term/postgres.js'
+import { fenceFloor } from '../../../src/term/term.js'
 import { newBatch, numbered, someFlow } from '../../events/drafts.js'
 import { freshDatabase } from '../../support/database.js'
 import type { FreshDatabase } from '../../support/postgres.js'
@@ -125,7 +126,18 @@ function model(off: ReadonlySet<Guard>): Side<Request> {
     return {
       table: calm.table,
       operation: (number) =>
-        fenced(calm, { number, store: 'postgres', marker: undefined, quarantined: false }, off),
+        fenced(
+          calm,
+          {
+            number,
+            store: 'postgres',
+            sign: '',
+            marker: '',
+            fenceFloor: fenceFloor(number),
+            quarantined: false,
+          },
+          off,
+        ),
       reset: async () => {
         parts = make()
       },

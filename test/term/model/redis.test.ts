@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { RedisLog } from '../../../src/events/redis.js'
 import { parseAddress } from '../../../src/redis/address.js'
 import { RedisMarkers } from '../../../src/term/redis.js'
-import type { Reign } from '../../../src/term/term.js'
+import { fenceFloor, type Reign } from '../../../src/term/term.js'
 import { newBatch, numbered, someFlow } from '../../events/drafts.js'
 import { type RedisServer, startRedis } from '../../support/redis.js'
 import type { Guard } from '../sim/guards.js'
@@ -27,10 +27,12 @@ const REQUEST: fc.Arbitrary<Request> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ do: 'flush' } as const) },
 )
 
-const reignOf = (number: number, attempt: string, key: string): Reign => ({
+const reignOf = (number: number, attempt: string, marker: string): Reign => ({
   number,
   store: 'redis',
-  marker: { key, value: `${number}:open:${attempt}` },
+  sign: `${number}:open:${attempt}`,
+  marker,
+  fenceFloor: fenceFloor(number),
   quarantined: false,
 })
 

@@ -1,6 +1,6 @@
 import type { Beat } from '../../../src/term/ports.js'
 import type { Reason } from '../../../src/term/states.js'
-import type { StoreName } from '../../../src/term/term.js'
+import { fenceFloor, type StoreName } from '../../../src/term/term.js'
 import type { SimPostgres } from './postgres.js'
 import type { SimRedis } from './redis.js'
 import type { Stored } from './stored.js'
@@ -70,22 +70,28 @@ export class Checker {
     this.seen.turns += 1
     if (early) this.seen.early += 1
     if (number !== this.#newest + 1 || this.#storeOf.has(number)) this.wrong('a number that was given twice')
-    const returns = store === 'redis' && this.#storeOf.get(this.#newest) === 'postgres'
+    const before = this.#storeOf.get(this.#newest)
     this.#newest = number
     this.#storeOf.set(number, store)
-    if (returns) this.#returned(number)
-    else this.#floor = { taken: store === 'postgres' && early ? this.#reclaimed(number) : 0, losses: NaN }
+    const reclaimed = early ? this.#reclaimed(number) : 0
+    const known = store === 'redis' && before === 'postgres' ? this.#toldByPostgres : 0
+    this.#floor = { taken: Math.max(reclaimed, known), losses: this.#redis.losses }
+    if (store === 'redis' && !this.#lostSince(number)) this.#carried(number)
   }
 
-  /** All leases that PostgreSQL granted in the term that ends must be in Redis, unless it has lost them since. */
-  #returned(number: number): void {
-    const { marked, losses, data } = this.#redis
-    this.#floor = { taken: this.#toldByPostgres, losses }
-    if (marked.number === number && marked.losses !== losses) return
+  /** Whether Redis has lost something since a carry-over into this term was marked there. */
+  #lostSince(number: number): boolean {
+    const { marked, losses } = this.#redis
+    return marked.number === number && marked.losses !== losses
+  }
+
+  /** All leases that PostgreSQL granted in the term that ends must be in Redis. */
+  #carried(number: number): void {
     const { stored } = this.#postgres
     for (const [name, { fence, until }] of stored.leases) {
-      const granted = Math.floor(fence / FENCES) === number - 1 && until > this.#postgres.now()
-      if (granted && (data.leases.get(name)?.fence ?? 0) < fence) this.wrong('a lease was not carried')
+      const granted = Math.floor(fence / fenceFloor(1)) === number - 1 && until > this.#postgres.now()
+      const there = this.#redis.data.leases.get(name)?.fence ?? 0
+      if (granted && there < fence) this.wrong('a lease was not carried')
     }
   }
 
@@ -108,7 +114,7 @@ export class Checker {
     this.#told.set(who, Math.max(this.#told.get(who) ?? 0, taken))
     const store = this.#storeOf.get(number)
     if (store === 'postgres') this.#toldByPostgres = Math.max(this.#toldByPostgres, taken)
-    const lost = store === 'redis' && this.#floor.losses !== this.#redis.losses
+    const lost = store === 'redis' && (this.#lostSince(number) || this.#floor.losses !== this.#redis.losses)
     if (number === this.#newest && !lost && taken <= this.#floor.taken) this.wrong('a count that went back')
   }
 
@@ -136,7 +142,7 @@ export class Checker {
 
   renewed(name: string, who: string, fence: number, forMs: number, number: number): void {
     this.seen.renewals += 1
-    if (Math.floor(fence / FENCES) < number) this.seen.renewedAcross += 1
+    if (Math.floor(fence / fenceFloor(1)) < number) this.seen.renewedAcross += 1
     const holding = this.#holdings.get(name)
     if (holding?.who !== who || holding.fence !== fence) this.wrong('a renewal of what another holds')
     else holding.until = this.#world.now + forMs
@@ -151,6 +157,3 @@ export class Checker {
     if (!this.violations.includes(what)) this.violations.push(what)
   }
 }
-
-/** Grants in one term; a fence is the term's number and the grant's. */
-export const FENCES = 1e6

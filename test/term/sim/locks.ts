@@ -2,7 +2,6 @@ import { SpillwayError } from '../../../src/errors.js'
 import type { Queryable } from '../../../src/postgres/client.js'
 import type { Participant } from '../../../src/term/term.js'
 import { DRIFT } from '../../../src/term/timing.js'
-import { FENCES } from './checker.js'
 import { type ClientParts, operate } from './operate.js'
 import { type MovedLease, takeIn } from './stored.js'
 
@@ -79,7 +78,7 @@ export class Locks implements Participant {
       if (known && known.until > now) return undefined
       if (reign.quarantined && !this.#parts.off.has('quarantine')) return undefined
       stored.grants += 1
-      const next = reign.number * FENCES + stored.grants
+      const next = reign.fenceFloor + stored.grants
       leases.set(name, { fence: next, until: now + this.#kept(ttlMs) })
       checker.granted(who, inQuarantine && !this.#parts.off.has('quarantine'))
       return next

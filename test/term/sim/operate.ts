@@ -37,7 +37,7 @@ export async function operate<T>(parts: ClientParts, kind: string, step: Step<T>
     }
     if (reign.store === 'redis') {
       return markers.send(kind, (redis) => {
-        const fits = redis.data.marker === reign.marker?.value
+        const fits = redis.data.marker === reign.sign
         return fits || off.has('marker') ? carryOut(redis.data, redis.now()) : undefined
       })
     }
