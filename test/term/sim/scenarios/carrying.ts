@@ -97,3 +97,62 @@ export function backWithOlderData(fleet: Fleet): void {
     })
   })
 }
+
+/** Calls when a request of a return to Redis was carried out there and its leader waits for the answer. */
+function inReturn(fleet: Fleet, kind: 'carry' | 'mark', go: (link: Link) => void): void {
+  settled(fleet, (leader) =>
+    turn(fleet, leader, 'postgres', () =>
+      fleet.world.in(2000, () => {
+        const { link } = leader.markers
+        link.kept.add(`answer to ${kind}`)
+        leader.controller.ask('redis', 'operator')
+        once(
+          fleet,
+          () => link.keeps,
+          () => go(link),
+        )
+      }),
+    ),
+  )
+}
+
+/** Redis is emptied behind the leases that were carried into it. */
+export function emptiedInCarry(fleet: Fleet): void {
+  inReturn(fleet, 'carry', (link) => {
+    fleet.redis.flush()
+    link.letGo()
+  })
+}
+
+/** Redis is emptied behind the mark, and what is carried finds no trace of that. */
+export function emptiedBehindMark(fleet: Fleet): void {
+  const { postgres, redis, checker } = fleet
+  inReturn(fleet, 'mark', (link) => {
+    const { number } = postgres.row
+    redis.flush()
+    link.letGo()
+    const opened = () => {
+      if (postgres.row.store === 'redis') checker.wrong('a term in which nobody can work')
+    }
+    once(fleet, () => postgres.row.number > number, opened)
+  })
+}
+
+/** Redis comes back with the mark and without what was carried behind it. */
+export function backWithTheMark(fleet: Fleet): void {
+  const { redis } = fleet
+  inReturn(fleet, 'mark', (link) => {
+    redis.save()
+    link.letGo()
+    link.kept.add('answer to carry')
+    once(
+      fleet,
+      () => link.keeps,
+      () => {
+        redis.kill()
+        redis.start('older')
+        link.letGo()
+      },
+    )
+  })
+}

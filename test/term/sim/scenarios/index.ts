@@ -1,6 +1,15 @@
 import type { Fleet } from '../fleet.js'
 import type { Guard } from '../guards.js'
-import { backWithOlderData, diesInReturn, lateLeases, lateMarker, lateMarkerAfterFlush } from './carrying.js'
+import {
+  backWithOlderData,
+  backWithTheMark,
+  diesInReturn,
+  emptiedBehindMark,
+  emptiedInCarry,
+  lateLeases,
+  lateMarker,
+  lateMarkerAfterFlush,
+} from './carrying.js'
 import { lateClosing, lateOpening, lateTakeOver, lostClosing } from './leading.js'
 import {
   answerAfterStop,
@@ -32,6 +41,9 @@ export const ACCIDENTS: readonly Accident[] = [
   { without: ['a take-over waits anew'], scenario: lateClosing },
   { without: ['take-over by compare-and-set'], scenario: lateTakeOver },
   { without: ['opening by compare-and-set'], scenario: lateOpening },
+  { without: ['the mark comes before what is carried'], scenario: emptiedInCarry },
+  { without: ['a mark is looked for before anything is carried'], scenario: emptiedBehindMark },
+  { without: ['the identity is that of the marked Redis'], scenario: backWithTheMark },
   { without: ['a carry-over that failed turns back'], scenario: diesInReturn },
   { without: ['no carry-over into an open term'], scenario: lateMarker },
   { without: ['attempt'], scenario: lateMarkerAfterFlush },
