@@ -198,7 +198,7 @@ describe('PostgreSQL, as the simulation plays it', () => {
   })
 
   it('does what the statements do on a real one', async () => {
-    expect(await difference(REQUEST, model(new Set()), real, { runs: 25, length: 20 })).toBeUndefined()
+    expect(await difference(REQUEST, model(new Set()), real, { runs: 20, length: 16 })).toBeUndefined()
   })
 
   it.each([

@@ -109,7 +109,7 @@ describe('Redis, as the simulation plays it', () => {
   })
 
   it('does what the scripts do on a real one', async () => {
-    expect(await difference(REQUEST, model(new Set()), real, { runs: 100, length: 12 })).toBeUndefined()
+    expect(await difference(REQUEST, model(new Set()), real, { runs: 40, length: 12 })).toBeUndefined()
   })
 
   it.each(['no carry-over into an open term', 'attempt', 'marker'] as const)(

@@ -98,6 +98,19 @@ export function backWithOlderData(fleet: Fleet): void {
   })
 }
 
+/** Redis is back at once with all that it had, as far as can be told: its last second may be missing. */
+export function backWithItsData(fleet: Fleet): void {
+  const { world, postgres, redis, checker } = fleet
+  settled(fleet, () => {
+    const { number } = postgres.row
+    redis.kill()
+    redis.start('same')
+    world.in(5000, () => {
+      if (postgres.row.number === number) checker.wrong('another life of Redis that nobody noticed')
+    })
+  })
+}
+
 /** Calls when a request of a return to Redis was carried out there and its leader waits for the answer. */
 function inReturn(fleet: Fleet, kind: 'carry' | 'mark', go: (link: Link) => void): void {
   settled(fleet, (leader) =>

@@ -1,6 +1,7 @@
 import type { Fleet } from '../fleet.js'
 import type { Guard } from '../guards.js'
 import {
+  backWithItsData,
   backWithOlderData,
   backWithTheMark,
   diesInReturn,
@@ -20,7 +21,7 @@ import {
   unseenBeat,
 } from './trust.js'
 
-/** The accident that a guard prevents, or two of which each is a second line for the other. */
+/** The accident that a guard prevents, or that either of two prevents. */
 export interface Accident {
   readonly without: readonly Guard[]
   readonly scenario: (fleet: Fleet) => void
@@ -37,6 +38,10 @@ export const ACCIDENTS: readonly Accident[] = [
   { without: ['statements check the term'], scenario: lateStatement },
   { without: ['a life that leaves trusts no more'], scenario: leavesAtWork },
   { without: ['connections are only made to the identity of the term'], scenario: backWithOlderData },
+  {
+    without: ['connections are only made to the identity of the term', 'the identity is looked at'],
+    scenario: backWithItsData,
+  },
   { without: ['a leader without its answer leads all the same'], scenario: lostClosing },
   { without: ['a take-over waits anew'], scenario: lateClosing },
   { without: ['take-over by compare-and-set'], scenario: lateTakeOver },
