@@ -51,8 +51,11 @@ class Run {
   }
 }
 
-/** Runs side by side in one process: what follows from an event must be over before the next, in each of them. */
-const SIDE_BY_SIDE = 64
+/**
+ * Runs side by side in one process: what follows from an event must be over before the next, in each of them. With more
+ * of them each takes longer: 10 ms with 8, 21 ms with 200.
+ */
+const SIDE_BY_SIDE = 8
 
 export interface Seeds {
   readonly from: number
