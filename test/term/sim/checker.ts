@@ -4,6 +4,7 @@ import { fenceFloor, type StoreName } from '../../../src/term/term.js'
 import type { SimPostgres } from './postgres.js'
 import type { SimRedis } from './redis.js'
 import type { Stored } from './stored.js'
+import type { Witness } from './witness.js'
 import type { World } from './world.js'
 
 interface Holding {
@@ -14,7 +15,7 @@ interface Holding {
 }
 
 /** Sees everything in true time, and says what must not have happened. */
-export class Checker {
+export class Checker implements Witness {
   readonly violations: string[] = []
   /** What happened at all: a run in which nothing did shows nothing. */
   readonly seen = { turns: 0, early: 0, grants: 0, renewals: 0, renewedAcross: 0, takes: 0, refused: 0 }
@@ -44,12 +45,10 @@ export class Checker {
     this.#trustMs = trustMs
   }
 
-  /** A life's beat begins in PostgreSQL. */
   begun(life: string): void {
     this.#beats.set(life, this.beats(life) + 1)
   }
 
-  /** What a life was told with its beat, when it hears it: one that was given up says nothing. */
   beaten(life: string, { fleet }: Beat): void {
     const live = fleet.filter(({ ageMs }) => ageMs < this.#trustMs)
     const down = live.filter(({ view }) => view === 'down')
@@ -61,7 +60,6 @@ export class Checker {
     return this.#beats.get(life) ?? 0
   }
 
-  /** A life decides to close, by what it was told last; the statement may be carried out much later. */
   closes(life: string, reason: Reason): void {
     if (reason === 'majority' && !this.#majority.get(life)) this.wrong('a turn without a majority')
   }

@@ -3,10 +3,10 @@ import type { Queryable } from '../../../src/postgres/client.js'
 import type { Beat, FleetMember, Opening, TermTable } from '../../../src/term/ports.js'
 import type { Reason } from '../../../src/term/states.js'
 import type { Participant, StoreName } from '../../../src/term/term.js'
-import type { Checker } from './checker.js'
 import type { Off } from './guards.js'
 import { Link, type Server, thaw } from './link.js'
 import { type MovedLease, nothing, takeIn, takeInCount } from './stored.js'
+import type { Witness } from './witness.js'
 import type { Host, World } from './world.js'
 
 interface Row {
@@ -97,15 +97,15 @@ export class SimTable implements TermTable {
   readonly link: Link
   readonly #server: SimPostgres
   readonly #world: World
-  readonly #checker: Checker
+  readonly #witness: Witness
   readonly #off: Off
 
-  constructor(host: Host, server: SimPostgres, checker: Checker, off: Off) {
+  constructor(host: Host, server: SimPostgres, witness: Witness, off: Off) {
     // What a beat has.
     this.link = new Link(host, server, 1500)
     this.#server = server
     this.#world = host.world
-    this.#checker = checker
+    this.#witness = witness
     this.#off = off
   }
 
@@ -119,7 +119,7 @@ export class SimTable implements TermTable {
         const stopped = () => server.instances.get(me.life)?.stopped ?? 0
         // What a statement sees is from its beginning; what it wrote is seen from its commit on.
         const beat = server.snapshot({ ...me, stopped: stopped(), beatAt }, windowMs)
-        this.#checker.begun(me.life)
+        this.#witness.begun(me.life)
         const usual = this.#world.between(0.2, server.commitMs)
         this.#world.in(server.slow?.life === me.life ? server.slow.ms : usual, () => {
           if (server.epoch !== epoch) return
@@ -132,12 +132,12 @@ export class SimTable implements TermTable {
       },
       AWAY,
     )
-    this.#checker.beaten(me.life, told)
+    this.#witness.beaten(me.life, told)
     return told
   }
 
   close(number: number, want: StoreName, life: string, reason: Reason): Promise<boolean> {
-    this.#checker.closes(life, reason)
+    this.#witness.closes(life, reason)
     return this.change('close', (row) => {
       if (row.number !== number || row.phase !== 'open') return false
       Object.assign(row, { phase: 'closing', want, switcher: life, reason })
@@ -194,7 +194,7 @@ export class SimTable implements TermTable {
         openedAt: this.#server.now(),
         quarantineUntil: this.#server.now() + opening.quarantineMs,
       })
-      this.#checker.opened(row.number, store, opening.early)
+      this.#witness.opened(row.number, store, opening.early)
       return true
     })
   }

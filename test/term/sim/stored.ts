@@ -1,4 +1,3 @@
-import type { StoreName } from '../../../src/term/term.js'
 import type { Off } from './guards.js'
 
 export interface StoredLease {
@@ -40,10 +39,4 @@ export function takeIn(stored: Stored, now: number, { name, fence, leftMs }: Mov
 /** Takes in what is known elsewhere of the limit: by the greater value, since each may know more. */
 export function takeInCount(stored: Stored, taken: number): void {
   stored.taken = Math.max(stored.taken, taken)
-}
-
-/** Which store something happened in, and under which term. */
-export interface Place {
-  readonly number: number
-  readonly store: StoreName
 }
