@@ -8,7 +8,7 @@ import { without } from './sim/without.js'
 const RUNS = Number(process.env.TERM_RUNS ?? 1000)
 const FROM = Number(process.env.TERM_SEED ?? 1)
 /** After so many runs it says how far it is. */
-const CHUNK = 5000
+const CHUNK = 1000
 /** For each guard; the shares that they give are for docs/term.md. */
 const WITHOUT_RUNS = Number(process.env.TERM_WITHOUT_RUNS ?? 300)
 const SCENARIO_RUNS = 40

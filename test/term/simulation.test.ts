@@ -9,7 +9,7 @@ import { without } from './sim/without.js'
 /** `npm run test:term` has as many as it is told. */
 const RUNS = 120
 
-/** Until the first that breaks; a few side by side, so that not many are begun for nothing. */
+/** Until the first that breaks. */
 async function breaks(
   Class: ControllerClass,
   off: readonly Guard[],
@@ -21,7 +21,7 @@ async function breaks(
     broken ||= violations.length > 0
     return !broken
   }
-  await simulate({ from: 1, count, sideBySide: 8 }, Class, new Set(off), told, scenario)
+  await simulate({ from: 1, count }, Class, new Set(off), told, scenario)
   return broken
 }
 
