@@ -62,7 +62,7 @@ export const GUARDS = {
   },
   'a life that leaves trusts no more': {
     file: 'controller',
-    from: 'this.#trustedUntil = Number.NEGATIVE_INFINITY\n    this.#cancel?.()',
+    from: 'this.#openUntil = Number.NEGATIVE_INFINITY\n    this.#trustedUntil = Number.NEGATIVE_INFINITY\n    this.#cancel?.()',
     to: 'this.#cancel?.()',
   },
   majority: {
