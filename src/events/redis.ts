@@ -78,8 +78,8 @@ export class RedisLog implements EventLog {
     const token = batch.token.slice(0, 13)
     const own = places.map((place) => drafts[place] as Draft)
     const args = [
-      reigning.marker?.key ?? '',
-      reigning.marker?.value ?? '',
+      reigning.marker,
+      reigning.marker === '' ? '' : reigning.sign,
       reigning.number,
       base,
       LEAP,
@@ -95,7 +95,7 @@ export class RedisLog implements EventLog {
       APPEND,
       [key('flow:events', ref), key('flow:log', ref), key('flow:keys', ref)],
       args,
-      reigning.identity,
+      reigning.identity || undefined,
     )
     if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-append.lua answered no list')
     if (reply[0] === 'TERM' || reply[0] === 'PASSED') {

@@ -5,7 +5,14 @@ import type { Beat, FleetMember, Surroundings, TermRedis, TermRow, TermTable } f
 import { REAL } from './ports.js'
 import { liveOf, situationOf } from './situation.js'
 import { decide, type Situation, type Step } from './states.js'
-import type { OperateOptions, Participant, Reign, StoreName, Term } from './term.js'
+import {
+  fenceFloor,
+  type OperateOptions,
+  type Participant,
+  type Reign,
+  type StoreName,
+  type Term,
+} from './term.js'
 import { DRIFT, leaseWindow, type Timing } from './timing.js'
 import { RedisView } from './view.js'
 
@@ -104,11 +111,17 @@ export class Controller implements Term {
   get last(): Reign | undefined {
     const row = this.#beat?.row
     if (!row || (row.store === 'redis' && this.#confirmed !== row.number)) return undefined
-    const key = row.store === 'redis' ? this.#options.redis?.markerKey : undefined
-    const marker = key === undefined ? undefined : { key, value: `${row.number}:open:${row.attempt}` }
-    const quarantined = this.#around.now() < this.#quarantinedUntil
-    const identity = row.store === 'redis' ? (row.identity ?? undefined) : undefined
-    return { number: row.number, store: row.store, marker, identity, quarantined }
+    const { number, store } = row
+    const onRedis = store === 'redis'
+    return {
+      number,
+      store,
+      sign: onRedis ? `${number}:open:${row.attempt}` : '',
+      marker: (onRedis && this.#options.redis?.markerKey) || '',
+      identity: (onRedis && row.identity) || '',
+      fenceFloor: fenceFloor(number),
+      quarantined: this.#around.now() < this.#quarantinedUntil,
+    }
   }
 
   get status(): TermStatus {

@@ -6,7 +6,7 @@ import { RedisLog } from '../../src/events/redis.js'
 import { migrate } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import type { RedisClient } from '../../src/redis/client.js'
-import type { Reign, StoreName, Term } from '../../src/term/term.js'
+import { fenceFloor, type Reign, type StoreName, type Term } from '../../src/term/term.js'
 import { openClient } from '../redis/open.js'
 import { freshDatabase } from '../support/database.js'
 import type { FreshDatabase } from '../support/postgres.js'
@@ -55,7 +55,15 @@ describe('fast flows on the store that reigns', () => {
 
   const turn = async (number: number, store: StoreName) => {
     await database.query('UPDATE spillway.term SET number = $1, store = $2', [number, store])
-    reign = { number, store, marker: undefined, identity: undefined, quarantined: false }
+    reign = {
+      number,
+      store,
+      sign: '',
+      marker: '',
+      identity: '',
+      fenceFloor: fenceFloor(number),
+      quarantined: false,
+    }
   }
 
   it('never store on the next one what a part of a batch may have on the last', async () => {

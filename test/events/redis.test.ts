@@ -5,17 +5,31 @@ import type { StoredEvent } from '../../src/events/log.js'
 import { RedisLog } from '../../src/events/redis.js'
 import type { RedisClient } from '../../src/redis/client.js'
 import { key } from '../../src/redis/keys.js'
+import { fenceFloor, type Reign } from '../../src/term/term.js'
 import { openClient } from '../redis/open.js'
 import { eventually } from '../support/eventually.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { draft, eventOf, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
+
+/** Without markers. */
+function reignOf(number: number, identity: string): Reign {
+  return {
+    number,
+    store: 'redis',
+    sign: '',
+    marker: '',
+    identity,
+    fenceFloor: fenceFloor(number),
+    quarantined: false,
+  }
+}
 
 describe('fast flows on Redis', () => {
   let server: RedisServer
   let redis: RedisClient
   let number = 1
   let base: number | Promise<number> = 0
-  let identity: string | undefined
+  let identity = ''
   let log: RedisLog
   beforeAll(async () => {
     server = await startRedis()
@@ -27,12 +41,12 @@ describe('fast flows on Redis', () => {
       silenceMs: 1e9,
       term: {
         get reign() {
-          return { number, store: 'redis' as const, marker: undefined, identity, quarantined: false }
+          return reignOf(number, identity)
         },
         get last() {
           return this.reign
         },
-        operate: (run) => run({ number, store: 'redis', marker: undefined, identity, quarantined: false }),
+        operate: (run) => run(reignOf(number, identity)),
         onChange: () => () => undefined,
         join: () => undefined,
       },
@@ -167,7 +181,7 @@ describe('fast flows on Redis', () => {
 
   it('sends nothing to another server than the reign’s, though it came back with the same marker', async () => {
     const ref = someFlow()
-    identity = redis.identity
+    identity = redis.identity ?? ''
     expect(seqsOf(await log.append(numbered(ref, 1), newBatch()))).toEqual([1])
     let known: (base: number) => void = () => undefined
     base = new Promise((resolve) => (known = resolve))
@@ -177,7 +191,7 @@ describe('fast flows on Redis', () => {
     await eventually(() => redis.usable && redis.identity !== identity, { what: 'the other server' })
     known(0)
     await expect(underWay).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
-    identity = undefined
+    identity = ''
     base = 0
     expect(await readAll(log, ref)).toHaveLength(1)
   })
