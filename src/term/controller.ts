@@ -91,6 +91,7 @@ export class Controller implements Term {
       around: this.#around,
       identity: () => this.#view?.identity ?? null,
       failed: (error) => this.#fail(error),
+      carried: () => this.#hurry(),
     })
   }
 
@@ -256,8 +257,8 @@ export class Controller implements Term {
       const { row } = await this.#ask()
       if (this.#closed) return
       const situation = this.#situation()
-      if (situation.healthy && row.store === 'postgres') await this.#lead.bulk(row)
-      await this.#take(decide(situation), row)
+      const early = situation.healthy && row.store === 'postgres' && !this.#lead.bulked(row)
+      await this.#take(decide(early ? { ...situation, healthy: false } : situation), row)
     } catch (error) {
       // Whatever it was: an instance that stopped beating would only be worse off. The next turn tries again.
       if (!(error instanceof SpillwayError && error.temporary)) this.#fail(error)
