@@ -1,3 +1,4 @@
+import { SpillwayError } from '../errors.js'
 import type { Database, Queryable } from '../postgres/client.js'
 import type { Identity, RedisClient } from '../redis/client.js'
 import { key } from '../redis/keys.js'
@@ -96,6 +97,7 @@ export class FastCarry implements Participant {
     const keys = [key('flow:events', flow), key('flow:log', flow), key('flow:keys', flow)]
     const oldest = head - maxEvents
     let after = Math.max(this.#done.get(id) ?? 0, oldest)
+    let again = false
     let count = 0
     for (;;) {
       const events = await this.#events(flow, before, after)
@@ -113,6 +115,8 @@ export class FastCarry implements Participant {
       ])
       const args = [ending, first.term, from, first.seq, follows ? 1 : 0, maxEvents, silenceMs, ...told]
       if ((await redis.run(CARRY, keys, args, this.#into)) === null) {
+        if (again) throw new SpillwayError('STORE_UNAVAILABLE', 'Redis loses what is carried to it')
+        again = true
         this.#done.delete(id)
         after = oldest
         continue

@@ -5,10 +5,10 @@
 -- as it is. Answers how far it has come; nothing, and does nothing, if it "follows" on what this Redis has no more.
 local function text(n) return string.format('%.0f', n) end
 local function seqOf(id) return tonumber(string.match(id, '-(%d+)$')) end
-local state = redis.call('HMGET', log, 'head', 'term', 'terms', 'carried')
+local state = redis.call('HMGET', log, 'head', 'term', 'terms')
 local head, terms = tonumber(state[1]), state[3] or ''
-if tonumber(state[2] or '0') > tonumber(term) then return 0 end
-if follows == '1' and (state[4] ~= ending or head < tonumber(first) - 1) then return false end
+if follows == '1' and (head or 0) < tonumber(first) - 1 then return false end
+if tonumber(state[2] or '0') > tonumber(term) then return head end
 if state[2] ~= term and #events > 0 then
   -- Numbers from here on were given anew by PostgreSQL: who has seen the old ones is told that they are lost.
   local old = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 100)

@@ -101,7 +101,7 @@ export class RedisLog implements EventLog {
       APPEND,
       [key('flow:events', ref), key('flow:log', ref), key('flow:keys', ref)],
       args,
-      reigning.identity,
+      reigning.identity || undefined,
     )
     if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-append.lua answered no list')
     if (reply[0] === 'TERM' || reply[0] === 'PASSED') {

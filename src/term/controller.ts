@@ -75,6 +75,7 @@ export class Controller implements Term {
       timing: this.#timing,
       around: this.#around,
       failed: (error) => this.#fail(error),
+      carried: () => this.#hurry(),
     })
   }
 
@@ -102,7 +103,7 @@ export class Controller implements Term {
       store,
       sign: onRedis ? `${number}:open:${row.attempt}` : '',
       marker: (onRedis && this.#options.redis?.markerKey) || '',
-      identity: onRedis ? (row.identity ?? undefined) : undefined,
+      identity: (onRedis && row.identity) || '',
       fenceFloor: fenceFloor(number),
       quarantined: this.#around.now() < this.#quarantinedUntil,
     }
@@ -236,8 +237,8 @@ export class Controller implements Term {
       const { row } = await this.#ask()
       if (this.#closed) return
       const situation = this.#situation()
-      if (situation.healthy && row.store === 'postgres') await this.#lead.bulk(row)
-      await this.#take(decide(situation), row)
+      const early = situation.healthy && row.store === 'postgres' && !this.#lead.bulked(row)
+      await this.#take(decide(early ? { ...situation, healthy: false } : situation), row)
     } catch (error) {
       // Whatever it was: an instance that stopped beating would only be worse off. The next turn tries again.
       if (!(error instanceof SpillwayError && error.temporary)) this.#fail(error)

@@ -30,7 +30,6 @@ describe('what PostgreSQL took of fast flows, carried to Redis in two parts', ()
     database = new ServerDatabase({ url: fresh.url, listenUrl: null, poolSize: 2 })
     await migrate(database)
     log = new PostgresLog(database)
-    await database.query('UPDATE spillway.term SET number = $1', [REIGN])
   })
   afterAll(async () => {
     redis?.close()
@@ -38,9 +37,11 @@ describe('what PostgreSQL took of fast flows, carried to Redis in two parts', ()
     await database?.close()
     await fresh?.drop()
   })
-  beforeEach(() => {
-    const kinds = new Kinds(database)
-    carry = new FastCarry({ database, redis, kinds, maxEvents: 10_000, silenceMs: 1e9 })
+  const newCarry = () =>
+    new FastCarry({ database, redis, kinds: new Kinds(database), maxEvents: 10_000, silenceMs: 1e9 })
+  beforeEach(async () => {
+    await database.query('UPDATE spillway.term SET number = $1', [REIGN])
+    carry = newCarry()
   })
 
   const take = async (ref: FlowRef, count: number, reign = REIGN) => {
@@ -74,7 +75,13 @@ describe('what PostgreSQL took of fast flows, carried to Redis in two parts', ()
     // Redis knows exactly how far it is: nothing is leapt over.
     for (const flow of [ref, silent])
       expect(await redis.call('HGET', key('flow:log', flow), 'carried')).toBe(String(REIGN + 1))
-    await database.query('UPDATE spillway.term SET number = $1', [REIGN])
+    // That return fails, and the next one finds what the last has left.
+    await database.query('UPDATE spillway.term SET number = $1', [REIGN + 2])
+    await take(ref, 1, REIGN + 2)
+    await newCarry().carry(REIGN + 2)
+    expect(await onRedis(ref)).toEqual([...ids(3), `${REIGN + 1}-4`, `${REIGN + 1}-5`, `${REIGN + 2}-6`])
+    for (const flow of [ref, silent])
+      expect(await redis.call('HGET', key('flow:log', flow), 'carried')).toBe(String(REIGN + 2))
   })
 
   it.each([

@@ -16,7 +16,7 @@ describe('fast flows on Redis', () => {
   let redis: RedisClient
   let number = 1
   let base: number | Promise<number> = 0
-  let identity: string | undefined
+  let identity = ''
   let log: RedisLog
   beforeAll(async () => {
     server = await startRedis()
@@ -168,7 +168,7 @@ describe('fast flows on Redis', () => {
 
   it('sends nothing to another server than the reign’s, though it came back with the same marker', async () => {
     const ref = someFlow()
-    identity = redis.identity
+    identity = redis.identity ?? ''
     expect(seqsOf(await log.append(numbered(ref, 1), newBatch()))).toEqual([1])
     let known: (base: number) => void = () => undefined
     base = new Promise((resolve) => (known = resolve))
@@ -178,7 +178,7 @@ describe('fast flows on Redis', () => {
     await eventually(() => redis.usable && redis.identity !== identity, { what: 'the other server' })
     known(0)
     await expect(underWay).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
-    identity = undefined
+    identity = ''
     base = 0
     expect(await readAll(log, ref)).toHaveLength(1)
   })

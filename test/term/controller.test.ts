@@ -179,6 +179,41 @@ describe('the term, over a real PostgreSQL and a real Redis', () => {
     }
   })
 
+  it('is trusted and led on while what there is to carry takes longer than any trust', async () => {
+    const number = await reigns(fleet, 'redis')
+    const released = new Map<string, () => void>()
+    const parts: string[] = []
+    for (const [i, { controller }] of fleet.entries()) {
+      controller.join({
+        name: 'heavy',
+        carry: async (_, part) => {
+          parts.push(part)
+          await new Promise<void>((resolve) => released.set(`${part} ${i}`, resolve))
+          return 1
+        },
+      })
+    }
+    fleet[0]?.controller.ask('postgres', 'drill')
+    const away = await reigns(fleet, 'postgres', number)
+    await eventually(() => parts.filter((part) => part === 'bulk').length === fleet.length)
+    const openMs = () => fleet[1]?.controller.status.row?.openMs ?? 0
+    const before = openMs()
+    await eventually(() => {
+      expect(fleet.map(({ controller }) => controller.reign?.number)).toEqual([away, away, away])
+      return openMs() > before + 1500
+    })
+    for (const go of released.values()) go()
+    await eventually(() => parts.includes('rest'))
+    const leader = () => fleet[1]?.controller.status.row?.switcher
+    const led = leader()
+    const since = openMs()
+    await eventually(() => openMs() > since + 1500)
+    expect(leader()).toBe(led)
+    expect(parts.filter((part) => part === 'rest')).toHaveLength(1)
+    for (const go of released.values()) go()
+    expect(await reigns(fleet, 'redis', away)).toBe(away + 1)
+  })
+
   it('turns at an operator’s wish and stays there until another', async () => {
     const number = await reigns(fleet, 'redis')
     fleet[1]?.controller.ask('postgres', 'operator')

@@ -3,7 +3,7 @@ import { fenceFloor, type Reign } from '../../src/term/term.js'
 /** A reign whose markers nobody looks at. */
 export function reignOf(
   number: number,
-  { store = 'redis', identity }: Partial<Pick<Reign, 'store' | 'identity'>> = {},
+  { store = 'redis', identity = '' }: Partial<Pick<Reign, 'store' | 'identity'>> = {},
 ): Reign {
   return {
     number,
