@@ -4,11 +4,11 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { eventually } from './eventually.js'
 import {
+  asServerUser,
   endProcess,
   freePort,
   type Server,
   serverFolder,
-  serverUser,
   startProcess,
   tieToThisProcess,
 } from './processes.js'
@@ -59,7 +59,6 @@ async function startServer({ config = {}, mode, port: wanted }: Start): Promise<
   const { redis } = requirePrograms(['redis'])
   const folder = serverFolder('redis')
   const untie = tieToThisProcess(folder)
-  const user = serverUser() ?? {}
   const port = wanted ?? (await freePort())
   const file = join(folder, 'redis.conf')
   const lines = { bind: '127.0.0.1', port: String(port), dir: folder, save: '""', ...config }
@@ -78,7 +77,7 @@ async function startServer({ config = {}, mode, port: wanted }: Start): Promise<
       command: redis,
       args: [file, ...(mode === 'sentinel' ? ['--sentinel'] : [])],
       folder,
-      options: { ...user, cwd: folder },
+      options: { ...asServerUser(redis), cwd: folder },
       ready: async () => {
         try {
           await askOnce(port, auth, ['PING'])
@@ -93,7 +92,7 @@ async function startServer({ config = {}, mode, port: wanted }: Start): Promise<
     if (!server) return
     const ended = endProcess(server, signal)
     // A stopped process does not see SIGTERM before it goes on.
-    server.child.kill('SIGCONT')
+    server.signal('SIGCONT')
     await ended
     server = undefined
   }
@@ -115,8 +114,8 @@ async function startServer({ config = {}, mode, port: wanted }: Start): Promise<
       }
       server = await start()
     },
-    freeze: () => void server?.child.kill('SIGSTOP'),
-    thaw: () => void server?.child.kill('SIGCONT'),
+    freeze: () => void server?.signal('SIGSTOP'),
+    thaw: () => void server?.signal('SIGCONT'),
     remove: async () => {
       await end('SIGKILL')
       await untie()
