@@ -1,6 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { PostgresLog } from '../../src/events/postgres.js'
 import { EmbeddedDatabase } from '../../src/postgres/embedded.js'
@@ -9,13 +7,14 @@ import { ServerDatabase } from '../../src/postgres/server.js'
 import type { FlowRef } from '../../src/tenant.js'
 import { holdFlow, type Outside, openOutside, somebodyWaits } from '../postgres/outside.js'
 import { freshDatabase } from '../support/database.js'
+import { embeddedFolder } from '../support/embedded.js'
 import { eventually } from '../support/eventually.js'
 import { startPgBouncer } from '../support/pgbouncer.js'
 import { draft, keep, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
 import { logConformance } from './log.conformance.js'
 
 logConformance('PGlite', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'spillway-log-'))
+  const folder = await embeddedFolder()
   const database = await EmbeddedDatabase.open(folder)
   return {
     database,
