@@ -11,7 +11,7 @@ declare module 'vitest' {
 
 /** Once before all test files: every program is there, one PostgreSQL server runs. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  requirePrograms(['postgres', 'pgbouncer', 'nginx', 'chromium', 'redis'])
+  requirePrograms(['postgres', 'pgbouncer', 'nginx', 'chromium', 'redis', 'openssl'])
   const server = await startPostgres()
   project.provide('postgresUrl', server.adminUrl)
   return () => server.remove()
