@@ -54,7 +54,7 @@ export class RedisLog implements EventLog {
       if (places) places.push(place)
       else flows.set(tag, [place])
     })
-    // All settle before one failure is told: what runs on would surprise the repeat.
+    // All settle before one failure is told: what runs on would surprise the repeat. It is told for all of them.
     const results = await Promise.allSettled(
       [...flows.values()].map((places) =>
         this.#appendFlow(drafts, places, batch, reigning, outcomes).catch((error: unknown) => {
@@ -64,9 +64,10 @@ export class RedisLog implements EventLog {
         }),
       ),
     )
-    const failed = results.find((result) => result.status === 'rejected')
-    if (failed) throw failed.reason
-    return outcomes
+    const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
+    if (failures.length === 0) return outcomes
+    if (failures.length < results.length || failures.some(isUnknown)) partly.add(failures[0])
+    throw failures[0]
   }
 
   async #appendFlow(
@@ -100,6 +101,7 @@ export class RedisLog implements EventLog {
       APPEND,
       [key('flow:events', ref), key('flow:log', ref), key('flow:keys', ref)],
       args,
+      reigning.identity || undefined,
     )
     if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-append.lua answered no list')
     if (reply[0] === 'TERM' || reply[0] === 'PASSED') {
@@ -160,6 +162,18 @@ export class RedisLog implements EventLog {
   readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]> {
     return Promise.all(flows.map((since) => this.read(since, { after: since.after, order: 'asc', limit })))
   }
+}
+
+/** Failures of batches of which some flows have their part, or may have. */
+const partly = new WeakSet<object>()
+
+function isUnknown(error: unknown): boolean {
+  return faultOf(error)?.outcome === 'unknown'
+}
+
+/** Whether Redis may have some of a batch that failed so. */
+export function mayBeStored(error: unknown): boolean {
+  return isUnknown(error) || (typeof error === 'object' && error !== null && partly.has(error))
 }
 
 /** Errors with which one flow was refused, before anything of it was sent. */

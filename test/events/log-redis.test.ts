@@ -1,8 +1,8 @@
 import { RedisLog } from '../../src/events/redis.js'
 import { FixedTerm } from '../../src/term/fixed.js'
-import { fenceFloor } from '../../src/term/term.js'
 import { openClient } from '../redis/open.js'
 import { REDIS_KINDS } from '../support/redis-kinds.js'
+import { reignOf } from '../term/reign.js'
 import { logConformance } from './log.conformance.js'
 import { stillStore } from './log-store.js'
 
@@ -12,7 +12,7 @@ for (const [kind, start] of Object.entries(REDIS_KINDS)) {
     // Pages of megabytes beside other tests.
     const redis = openClient(set.url, {}, { commandTimeoutMs: 5000 })
     await redis.ready(10_000)
-    const term = new FixedTerm({ number: 1, store: 'redis', sign: '', marker: '', fenceFloor: fenceFloor(1) })
+    const term = new FixedTerm(reignOf(1))
     const log = new RedisLog({ redis, term, maxEvents: 10_000, silenceMs: 1e9, kinds: { base: () => 0 } })
     const close = async () => {
       redis.close()
