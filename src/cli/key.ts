@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { type ApiKey, ApiKeys, type NewApiKey } from '../access/keys.js'
+import type { Keys as ApiKeys, ApiKey, NewApiKey } from '../access/keys.js'
 import { checkScopes, SCOPES } from '../access/principal.js'
 import { readConfig } from '../config.js'
 import { Spillway } from '../spillway.js'
@@ -82,7 +82,7 @@ async function withKeys(tenant: string, work: (keys: Keys) => Promise<void>): Pr
     return work(remoteKeys(remote))
   }
   try {
-    await work(localKeys(new ApiKeys(spillway.database), tenant))
+    await work(localKeys(spillway.keeping.keys, tenant))
   } finally {
     await spillway.close()
   }

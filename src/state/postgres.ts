@@ -83,6 +83,7 @@ export class PostgresStates implements FlowStates {
     return row ? toMeta(row) : null
   }
 
+  /** Forgets the states of flows that have no log (any more), untouched for so long; at most `flows` of them. */
   async forget(olderThanMs: number, flows: number): Promise<number> {
     const gone = await this.#db.scoped('all', (tx) =>
       tx.query(
