@@ -34,7 +34,7 @@ describe('fast flows on Redis', () => {
         onChange: () => () => undefined,
         join: () => undefined,
       },
-      kinds: { base: () => base },
+      beginnings: { base: () => base, clockFrom: undefined },
     })
   })
   afterAll(async () => {

@@ -18,7 +18,7 @@ export async function openRig(
   config: Partial<Config> = {},
 ): Promise<Rig> {
   const spillway = await Spillway.open({ ...options, config })
-  const streams = new Streams({ live: spillway.live, database: spillway.database }, spillway.config)
+  const streams = new Streams({ live: spillway.live, bases: spillway.keeping.bases }, spillway.config)
   const server = createServer((req, res) => {
     const query = new URL(req.url ?? '/', 'http://localhost').searchParams
     const header = req.headers['last-event-id']
