@@ -77,8 +77,8 @@ export class RedisLog implements EventLog {
     const token = batch.token.slice(0, 13)
     const own = places.map((place) => drafts[place] as Draft)
     const args = [
-      reigning.marker?.key ?? '',
-      reigning.marker?.value ?? '',
+      reigning.marker,
+      reigning.marker === '' ? '' : reigning.sign,
       reigning.number,
       base,
       beginnings.clockFrom ?? '',

@@ -5,7 +5,14 @@ import type { Beat, FleetMember, Surroundings, TermRedis, TermRow, TermTable } f
 import { REAL } from './ports.js'
 import { liveOf, situationOf } from './situation.js'
 import { decide, type Situation, type Step } from './states.js'
-import type { OperateOptions, Participant, Reign, StoreName, Term } from './term.js'
+import {
+  fenceFloor,
+  type OperateOptions,
+  type Participant,
+  type Reign,
+  type StoreName,
+  type Term,
+} from './term.js'
 import { DRIFT, leaseWindow, type Timing } from './timing.js'
 import { RedisView } from './view.js'
 
@@ -104,10 +111,16 @@ export class Controller implements Term {
   get last(): Reign | undefined {
     const row = this.#beat?.row
     if (!row || (row.store === 'redis' && this.#confirmed !== row.number)) return undefined
-    const key = row.store === 'redis' ? this.#options.redis?.markerKey : undefined
-    const marker = key === undefined ? undefined : { key, value: `${row.number}:open:${row.attempt}` }
-    const quarantined = this.#around.now() < this.#quarantinedUntil
-    return { number: row.number, store: row.store, marker, quarantined }
+    const { number, store } = row
+    const onRedis = store === 'redis'
+    return {
+      number,
+      store,
+      sign: onRedis ? `${number}:open:${row.attempt}` : '',
+      marker: (onRedis && this.#options.redis?.markerKey) || '',
+      fenceFloor: fenceFloor(number),
+      quarantined: this.#around.now() < this.#quarantinedUntil,
+    }
   }
 
   get status(): TermStatus {

@@ -88,7 +88,8 @@ export class Lead {
   async #carry(row: TermRow): Promise<void> {
     const attempt = randomUUID()
     try {
-      const count = row.store === 'postgres' ? await this.#carryAll(row.number, 'rest') : 0
+      // Also from one Redis to another: leases that were reclaimed must be known there.
+      const count = await this.#carryAll(row.number, 'rest')
       const marked = await this.#parts.redis?.mark(row.number + 1, attempt)
       this.#carried = { number: row.number, attempt, state: marked ? 'done' : 'failed', count }
     } catch (error) {

@@ -5,9 +5,22 @@ import type { StoredEvent } from '../../src/events/log.js'
 import { RedisLog } from '../../src/events/redis.js'
 import type { RedisClient } from '../../src/redis/client.js'
 import { key } from '../../src/redis/keys.js'
+import { fenceFloor, type Reign } from '../../src/term/term.js'
 import { openClient } from '../redis/open.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { draft, eventOf, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
+
+/** Without markers. */
+function reignOf(number: number): Reign {
+  return {
+    number,
+    store: 'redis',
+    sign: '',
+    marker: '',
+    fenceFloor: fenceFloor(number),
+    quarantined: false,
+  }
+}
 
 describe('fast flows on Redis', () => {
   let server: RedisServer
@@ -25,12 +38,12 @@ describe('fast flows on Redis', () => {
       silenceMs: 1e9,
       term: {
         get reign() {
-          return { number, store: 'redis' as const, marker: undefined, quarantined: false }
+          return reignOf(number)
         },
         get last() {
           return this.reign
         },
-        operate: (run) => run({ number, store: 'redis', marker: undefined, quarantined: false }),
+        operate: (run) => run(reignOf(number)),
         onChange: () => () => undefined,
         join: () => undefined,
       },

@@ -152,7 +152,7 @@ export class Locks implements Participant {
       const quarantined = () => postgres.inQuarantine(reign.number)
       if (reign.store === 'redis') {
         return markers.send((redis) => {
-          const fits = redis.data.marker === reign.marker?.value
+          const fits = redis.data.marker === reign.sign
           if (!fits && !off.has('marker')) return undefined
           redis.data.grants += 1
           return step(redis.data.leases, redis.now(), redis.data.grants, reign, quarantined())
