@@ -4,7 +4,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { RedisClient } from '../../src/redis/client.js'
 import { parseScript } from '../../src/redis/scripts.js'
 import { eventually } from '../support/eventually.js'
-import { type RedisConfig, type RedisServer, startRedis, startRedisSentinel } from '../support/redis.js'
+import { type RedisConfig, type RedisServer, startRedis } from '../support/redis.js'
+import { startRedisSentinel } from '../support/redis-sentinel.js'
 import { failure, openClient } from './open.js'
 
 const open: { server?: RedisServer | undefined; client?: RedisClient; fake?: Server } = {}
