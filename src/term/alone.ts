@@ -4,9 +4,8 @@ import { type Identity, RedisClient } from '../redis/client.js'
 import { BUCKETS, key } from '../redis/keys.js'
 import { loadScript } from '../redis/scripts.js'
 import type { RedisSettings } from '../redis/settings.js'
-import type { TermStatus, TermStep } from './controller.js'
 import { type Marker, markOf, numberIn, parseMarker, TERMS_SINCE_S } from './marker.js'
-import { REAL, type Sight, type Surroundings } from './ports.js'
+import { REAL, type Sight, type Surroundings, type TermStatus, type TermStep } from './ports.js'
 import type { OperateOptions, Participant, Reign, Term } from './term.js'
 import { DRIFT, TIMING, type Timing } from './timing.js'
 import { RedisView } from './view.js'
@@ -27,6 +26,12 @@ export interface AloneOptions {
   /** Told of every term that begins, and of what fails. */
   readonly onStep?: (step: TermStep) => void
 }
+
+/**
+ * Fences that a term can give in each of its seconds before the next one might give them again: so many that those of
+ * the last possible term are whole numbers still.
+ */
+const FENCES_A_SECOND = 2 ** 22
 
 /** A term that this instance has seen whole, the server that it is of, and its beginning on the own clock. */
 interface Known extends Marker {
@@ -53,6 +58,8 @@ export class AloneTerm implements Term {
   readonly #keys: readonly string[]
   readonly #listeners = new Set<() => void>()
   #known: Known | undefined
+  /** When the last look began that found it. */
+  #seenAt = Number.NEGATIVE_INFINITY
   #quarantinedUntil = Number.NEGATIVE_INFINITY
   #shown: number | undefined
   #closed = false
@@ -78,23 +85,23 @@ export class AloneTerm implements Term {
     await this.#eye.ready(withinMs)
     await this.#look()
     await this.client.ready(withinMs)
-    await this.#view.look()
+    void this.#view.look()
   }
 
   get reign(): Reign | undefined {
-    const seen = this.#around.now() - this.#view.lookedAt
-    return seen < this.#timing.trustMs && this.#view.view !== 'down' ? this.last : undefined
+    const fresh = this.#around.now() - this.#seenAt < this.#timing.trustMs
+    return fresh && this.#view.view !== 'down' ? this.last : undefined
   }
 
   get last(): Reign | undefined {
     const known = this.#known
     if (!known) return undefined
-    // On a Cluster it lies on another server than most keys.
-    const [first] = this.client.kind === 'standalone' ? this.#keys : []
     return {
       number: known.number,
       store: 'redis',
-      marker: first === undefined ? undefined : { key: first, value: known.text },
+      sign: known.text,
+      marker: (this.client.kind === 'standalone' && this.#keys[0]) || '',
+      fenceFloor: known.number * FENCES_A_SECOND,
       quarantined: this.#around.now() < this.#quarantinedUntil,
     }
   }
@@ -167,6 +174,7 @@ export class AloneTerm implements Term {
   async #look(): Promise<Sight> {
     let awaited: string | undefined
     for (let looks = 0; looks < LOOKS; looks++) {
+      const begun = this.#around.now()
       const identity = this.#eye.identity
       const { markers, nowMs } = await this.#markers()
       // What was read may be of either server: the next look is of one.
@@ -176,6 +184,7 @@ export class AloneTerm implements Term {
       const fits = marker?.mark === markOf(identity) && this.#isLatest(marker)
       if (fits && markers.every((text) => text === first)) {
         const passed = Math.max(0, nowMs - marker.begunMs)
+        this.#seenAt = begun
         this.#take({ ...marker, identity, since: this.#around.now() - passed })
         return { identity, marker: marker.text }
       }
