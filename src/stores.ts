@@ -144,7 +144,10 @@ function redisAlone(config: Config, instanceId: string, settings: RedisSettings)
     status: () => term.status,
     onStep: (told) => steps.add(told),
     turn: () => {
-      throw new SpillwayError('INVALID_ARGUMENT', 'There is no other store to turn to: DATABASE_URL is not set')
+      throw new SpillwayError(
+        'INVALID_ARGUMENT',
+        'There is no other store to turn to: DATABASE_URL is not set',
+      )
     },
     close: async () => term.close(),
   }

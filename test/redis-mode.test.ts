@@ -130,7 +130,10 @@ describe('redis mode: Redis is the only store', () => {
     })
     // Who comes back with a cursor, wherever it stood.
     const resumed = reading((signal) =>
-      b.tenant('acme').flow('f').subscribe({ after: ids[2] as string, signal }),
+      b
+        .tenant('acme')
+        .flow('f')
+        .subscribe({ after: ids[2] as string, signal }),
     )
     const expected = kept ? [4, 5, 'gap', 6] : ['gap', 6]
     expect(payloads(await resumed.until(expected.length))).toEqual(expected)

@@ -22,7 +22,10 @@ Example:
     .action(async ({ json }: { json?: boolean }) => {
       const config = readConfig(process.env)
       if (modeOf(config) === 'redis') {
-        throw new SpillwayError('NO_DURABLE_STORE', 'Redis is the only store, and has no schema: DATABASE_URL is not set')
+        throw new SpillwayError(
+          'NO_DURABLE_STORE',
+          'Redis is the only store, and has no schema: DATABASE_URL is not set',
+        )
       }
       const database = await openDatabase(config)
       try {

@@ -81,10 +81,7 @@ export class PostgresBackbone implements Backbone {
     const parallel = Math.min(PARALLEL_APPENDS, database.parallel)
     this.intake = new Lanes({
       durable: new Appender(postgres, { parallel, onStored }),
-      fast: new Appender(
-        fast,
-        redis ? { ...FAST_ON_REDIS, onStored } : { parallel, onStored },
-      ),
+      fast: new Appender(fast, redis ? { ...FAST_ON_REDIS, onStored } : { parallel, onStored }),
       kinds,
     })
     // Another store: what was announced by the last one may not have been heard.

@@ -1,6 +1,14 @@
 import type { Database } from '../postgres/client.js'
 import type { Cursor } from './cursor.js'
-import { type Claim, DEAD_KEPT, type DeadEvent, type GroupRef, type Groups, placeOf, type Settlement } from './groups.js'
+import {
+  type Claim,
+  DEAD_KEPT,
+  type DeadEvent,
+  type GroupRef,
+  type Groups,
+  placeOf,
+  type Settlement,
+} from './groups.js'
 
 /** Groups in PostgreSQL, also of flows whose events are in Redis. */
 export class PostgresGroups implements Groups {

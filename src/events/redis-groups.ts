@@ -80,7 +80,15 @@ export class RedisGroups implements Groups {
 
 function deadFields({ event, attempts, error }: Extract<Settlement, { readonly dead: Cursor }>) {
   const { id, type, source, payload, timestamp } = event
-  const fields = { id, event_type: type, source, payload: JSON.stringify(payload), timestamp, attempts, error }
+  const fields = {
+    id,
+    event_type: type,
+    source,
+    payload: JSON.stringify(payload),
+    timestamp,
+    attempts,
+    error,
+  }
   return Object.entries(fields).flat()
 }
 

@@ -76,7 +76,10 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
   const offSteps = spillway.onTermStep(({ step }) => {
     if (step !== 'opened') return
     tickets.renew().catch((error: unknown) => {
-      loggerInstance.warn({ err: error }, 'The secret of tickets was not renewed: other instances may refuse them')
+      loggerInstance.warn(
+        { err: error },
+        'The secret of tickets was not renewed: other instances may refuse them',
+      )
     })
   })
   const app = fastify({

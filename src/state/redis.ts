@@ -40,7 +40,9 @@ export class RedisStates implements FlowStates {
 
   async set(ref: FlowRef, state: FlowState): Promise<FlowMeta> {
     const { text, status, phase, progress, engagement } = toStateRecord(state)
-    const fields = Object.entries({ status, phase, progress, engagement }).filter(([, value]) => value !== null)
+    const fields = Object.entries({ status, phase, progress, engagement }).filter(
+      ([, value]) => value !== null,
+    )
     const reply = await this.#redis.run(SET, keysOf(ref), [
       text,
       this.#lifeMs,
@@ -128,7 +130,8 @@ export class RedisStates implements FlowStates {
   ): Promise<void> {
     const entry = [LISTED, this.#lifeMs, at, flow]
     const work = [this.#redis.run(ADD, [key('recent:flows', { tenant })], entry)]
-    if (engagement !== null) work.push(this.#redis.run(ADD, [key('engagement', { tenant, engagement })], entry))
+    if (engagement !== null)
+      work.push(this.#redis.run(ADD, [key('engagement', { tenant, engagement })], entry))
     if (before !== '' && before !== engagement)
       work.push(this.#redis.call('zrem', key('engagement', { tenant, engagement: before }), flow))
     await Promise.all(work)

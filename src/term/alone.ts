@@ -237,7 +237,12 @@ export class AloneTerm implements Term {
     // Leases that were granted in the term before may still be held, and nobody can say which.
     this.#quarantinedUntil = found.since + this.#timing.longestLeaseMs * DRIFT
     if (this.client.usable && this.client.identity !== found.identity) this.client.reconnect()
-    this.#options.onStep?.({ step: 'opened', number: found.number, store: 'redis', detail: before ? 'identity' : '' })
+    this.#options.onStep?.({
+      step: 'opened',
+      number: found.number,
+      store: 'redis',
+      detail: before ? 'identity' : '',
+    })
     this.#show()
   }
 

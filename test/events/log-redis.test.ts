@@ -12,7 +12,13 @@ for (const [kind, start] of Object.entries(REDIS_KINDS)) {
     const redis = openClient(set.url, {}, { commandTimeoutMs: 5000 })
     await redis.ready(10_000)
     const term = new FixedTerm({ number: 1, store: 'redis', sign: '', marker: '', fenceFloor: 0 })
-    const log = new RedisLog({ redis, term, maxEvents: 10_000, silenceMs: 1e9, beginnings: { base: () => 0, clockFrom: undefined } })
+    const log = new RedisLog({
+      redis,
+      term,
+      maxEvents: 10_000,
+      silenceMs: 1e9,
+      beginnings: { base: () => 0, clockFrom: undefined },
+    })
     const close = async () => {
       redis.close()
       await set.remove()

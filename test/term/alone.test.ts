@@ -74,9 +74,7 @@ describe('the term where Redis is the only store', () => {
     const begun = fleet.flatMap(({ steps }) => steps.map((step) => step.number))
     expect(new Set(begun).size).toBe(1)
     const texts = await Promise.all(
-      Array.from({ length: 64 }, (_, i) =>
-        server.ask('GET', `term:marker:{b${String(i).padStart(2, '0')}}`),
-      ),
+      Array.from({ length: 64 }, (_, i) => server.ask('GET', `term:marker:{b${String(i).padStart(2, '0')}}`)),
     )
     expect(new Set(texts)).toEqual(new Set([fleet[0]?.term.last?.sign]))
     const seconds = Date.now() / 1000 - TERMS_SINCE_S
@@ -134,9 +132,9 @@ describe('the term where Redis is the only store', () => {
       const numbers = steps.map(({ number }) => number)
       expect(numbers).toEqual([...new Set(numbers)].sort((x, y) => x - y))
     }
-    await expect(
-      (async () => (fleet[0] as One).term.operate(async ({ number }) => number))(),
-    ).resolves.toBe(after)
+    await expect((async () => (fleet[0] as One).term.operate(async ({ number }) => number))()).resolves.toBe(
+      after,
+    )
   })
 
   it('grows also where the clock of the store is behind it', async () => {
@@ -250,6 +248,5 @@ describe('the term of a Redis of several servers', () => {
 })
 
 async function setMarkers(server: RedisServer, text: string): Promise<void> {
-  for (let i = 0; i < 64; i++)
-    await server.ask('SET', `term:marker:{b${String(i).padStart(2, '0')}}`, text)
+  for (let i = 0; i < 64; i++) await server.ask('SET', `term:marker:{b${String(i).padStart(2, '0')}}`, text)
 }
