@@ -48,14 +48,21 @@ export interface TermReport {
   }[]
 }
 
+const kept = new WeakMap<Spillway, Keeping>()
+
+/** Where each capability has its things, for the parts of this package that stand on a Spillway. */
+export function keepingOf(spillway: Spillway): Keeping {
+  const keeping = kept.get(spillway)
+  if (!keeping) throw new SpillwayError('INTERNAL', 'A Spillway keeps nothing')
+  return keeping
+}
+
 /** The running whole, in this process: opened once, closed at the end. */
 export class Spillway {
   readonly config: Config
   /** Where everything is kept. */
   readonly mode: Mode
   readonly instanceId: string
-  /** Where each capability has its things, for the parts that are built on this. */
-  readonly keeping: Keeping
   readonly live: Live
   readonly #parts: FlowParts
   readonly #stores: Stores
@@ -66,7 +73,7 @@ export class Spillway {
     this.#stores = stores
     this.mode = stores.mode
     this.instanceId = stores.instanceId
-    this.keeping = stores.keeping
+    kept.set(this, stores.keeping)
     const { states, groups, backbone } = stores.keeping
     const { log, intake, live } = backbone
     this.live = live
@@ -99,10 +106,10 @@ export class Spillway {
     const stores = await openStores(config, onProgress)
     try {
       const spillway = new Spillway(config, stores)
-      await spillway.keeping.backbone.start()
+      await stores.keeping.backbone.start()
       stores.onStep((step) => spillway.#tell(step))
       await stores.begin()
-      spillway.keeping.upkeep?.start()
+      stores.keeping.upkeep?.start()
       return spillway
     } catch (error) {
       await stores.close()
@@ -171,7 +178,7 @@ export class Spillway {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#parts.appender.settled()
-      const { activity, upkeep, backbone } = this.keeping
+      const { activity, upkeep, backbone } = this.#stores.keeping
       await activity.close()
       await upkeep?.close()
       await backbone.close()

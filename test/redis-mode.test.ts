@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type Flow, Spillway, SpillwayError } from '../src/index.js'
 import { whatIs } from '../src/redis/keys.js'
+import { keepingOf } from '../src/spillway.js'
 import { gapOf, reading, seqs } from './events/readers.js'
 import { eventually } from './support/eventually.js'
 import { redisKilled } from './support/faults/redis-faults.js'
@@ -194,8 +195,8 @@ describe('redis mode: Redis is the only store', () => {
     const flow = a.tenant('acme').flow('f')
     await flow.publish('tick', {}, { key: 'k' })
     await flow.setState({ status: 'running', engagement: 'e' })
-    await a.keeping.secrets.shared('tickets')
-    await a.keeping.bases.store('acme', [{ term: 1, seq: 1 }])
+    await keepingOf(a).secrets.shared('tickets')
+    await keepingOf(a).bases.store('acme', [{ term: 1, seq: 1 }])
     const stopping = new AbortController()
     const handled = new Promise<void>((resolve) => {
       void flow.process(

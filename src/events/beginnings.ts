@@ -1,5 +1,5 @@
-import { TERMS_SINCE_S } from '../term/marker.js'
 import type { FlowRef } from '../tenant.js'
+import { TERMS_SINCE_S } from '../term/marker.js'
 
 /** Where the numbers of a flow begin that Redis does not know. */
 export interface Beginnings {

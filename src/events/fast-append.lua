@@ -20,7 +20,7 @@ if not head or not terms then
   head, terms = base, ''
 elseif term < reign and state[4] ~= text(reign - 1) then
   -- Without a carry-over into this very reign nobody knows how far the old term had come: numbers that it may have given are leapt over.
-  head = math.max(head, base) + tonumber(leap)
+  head = since ~= '' and head < base and base or math.max(head, base) + tonumber(leap)
 end
 if term ~= reign then
   -- Terms of which nothing is left need not be remembered: there is one for every restart of a store.

@@ -12,7 +12,7 @@ import fastify, {
 import { Access } from '../access/access.js'
 import { Tickets } from '../access/tickets.js'
 import { SpillwayError } from '../errors.js'
-import type { Spillway } from '../spillway.js'
+import { keepingOf, type Spillway } from '../spillway.js'
 import { acceptJson } from './body.js'
 import { Canary } from './canary.js'
 import { serveDashboard } from './dashboard.js'
@@ -61,8 +61,8 @@ const GOODBYE_MS = 250
 
 /** Errors: `CONFIG_INVALID`. */
 export async function createServer(spillway: Spillway, options: ServerOptions = {}): Promise<HttpServer> {
-  const { config, live, keeping } = spillway
-  const { keys, bases, secrets } = keeping
+  const { config, live } = spillway
+  const { keys, bases, secrets } = keepingOf(spillway)
   refuseUnfit(config)
   const operatorToken = spillway.holdsDataDir ? newOperatorToken() : undefined
   const tickets = new Tickets(secrets)
