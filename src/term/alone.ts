@@ -16,7 +16,7 @@ const FOLLOW = loadScript(import.meta.url, 'term-follow.lua')
 /** Looks in one go: each settles what the one before has found. */
 const LOOKS = 6
 /** In which whoever begins a term has reached all buckets, unless it never will. */
-const SETTLE_MS = 100
+const SETTLE_MS = 200
 
 export interface AloneOptions {
   readonly settings: RedisSettings
