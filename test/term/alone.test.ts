@@ -115,16 +115,6 @@ describe('the term where Redis is the only store', () => {
         await older.end()
       },
     ],
-    [
-      'has got back the markers of an earlier term of its own',
-      async () => {
-        const before = await agreed(fleet)
-        const { sign } = (fleet[0] as One).term.last ?? { sign: '' }
-        await server.ask('FLUSHALL')
-        await agreed(fleet, before)
-        await setMarkers(server, sign)
-      },
-    ],
     ['has lost one bucket', async () => void (await server.ask('DEL', 'term:marker:{b17}'))],
     [
       'has another term in one bucket',
@@ -152,6 +142,15 @@ describe('the term where Redis is the only store', () => {
     // Only the instances remember.
     await server.ask('FLUSHALL')
     expect(await agreed(fleet, ahead)).toBe(ahead + 1)
+  })
+
+  it('goes on from the latest that anybody has seen where earlier markers come back', async () => {
+    const first = await agreed(fleet)
+    const { sign } = (fleet[0] as One).term.last ?? { sign: '' }
+    await server.ask('FLUSHALL')
+    const second = await agreed(fleet, first)
+    await setMarkers(server, sign)
+    expect(await agreed(fleet, second)).toBeGreaterThan(second)
   })
 
   it('is not begun again by a server that only stood still', async () => {
@@ -231,7 +230,8 @@ describe('the term of a Redis of several servers', () => {
     try {
       await Promise.all(fleet.map(({ term }) => term.start(10_000)))
       const number = await agreed(fleet)
-      await set.failover()
+      // A sentinel that has just begun may not know the replica well enough yet.
+      await eventually(() => set.failover().then(() => true), { what: 'a failover', withinMs: 20_000 })
       expect(await agreed(fleet, number)).toBeGreaterThan(number)
     } finally {
       for (const { term } of fleet) term.close()
