@@ -8,8 +8,8 @@ export interface Beginnings {
    * `TERM_UNKNOWN`.
    */
   base(ref: FlowRef, reign: number): number | Promise<number>
-  /** Seconds since the epoch: they are also greater than the microseconds since then. Undefined: base is enough. */
-  readonly clockFrom: number | undefined
+  /** Seconds since the epoch: they are also greater than the microseconds since then. Nothing: base is enough. */
+  readonly clockFrom?: number
 }
 
 /** Numbers that a term can give to a flow in each of its seconds before the next term might give them again. */

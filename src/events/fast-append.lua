@@ -7,10 +7,10 @@ if sign ~= '' and redis.call('GET', marker) ~= sign then return { 'TERM' } end
 reign, max, base = tonumber(reign), tonumber(max), tonumber(base)
 local function text(n) return string.format('%.0f', n) end
 local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local at = text(now)
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000) local at = text(now)
 -- Where nobody else remembers, numbers begin beyond the microseconds since then: all that were given lie before.
 if since ~= '' then base = math.max(base, (clock[1] - since) * 1000000 + clock[2]) end
+redis.call('XLEN', stream) redis.call('ZCARD', keys) -- Somebody else's key of another type stops it before anything is written.
 local state = redis.call('HMGET', log, 'head', 'term', 'terms', 'carried', 'renewed')
 local head, term, terms = tonumber(state[1]), tonumber(state[2]), state[3]
 if term and term > reign then return { 'PASSED' } end
@@ -18,9 +18,9 @@ if not head or not terms then
   -- What a lost companion leaves behind has no known place any more; nor has a hot tail where PostgreSQL is gone.
   redis.call('DEL', stream, keys)
   head, terms = base, ''
-elseif term < reign and state[4] ~= text(reign - 1) then
-  -- Without a carry-over into this very reign nobody knows how far the old term had come: numbers that it may have given are leapt over.
-  head = since ~= '' and head < base and base or math.max(head, base) + tonumber(leap)
+elseif term < reign then
+  -- Only the base says how far the old term had come: exactly after a carry-over into this very reign, or by the clock; else a leap short.
+  head = math.max(head, base) + ((state[4] == text(reign - 1) or since ~= '' and head < base) and 0 or tonumber(leap))
 end
 if term ~= reign then
   -- Terms of which nothing is left need not be remembered: there is one for every restart of a store.

@@ -100,6 +100,7 @@ export class AloneTerm implements Term {
       number: known.number,
       store: 'redis',
       sign: known.text,
+      identity: known.identity,
       marker: (this.client.kind === 'standalone' && this.#keys[0]) || '',
       fenceFloor: known.number * FENCES_A_SECOND,
       quarantined: this.#around.now() < this.#quarantinedUntil,

@@ -3,7 +3,7 @@ import { SpillwayError } from '../errors.js'
 import { Lead } from './lead.js'
 import type { Beat, Surroundings, TermRedis, TermRow, TermStatus, TermStep, TermTable } from './ports.js'
 import { REAL } from './ports.js'
-import { liveOf, situationOf } from './situation.js'
+import { liveOf, matchesTerm, situationOf } from './situation.js'
 import { decide, type Situation, type Step } from './states.js'
 import {
   fenceFloor,
@@ -74,8 +74,8 @@ export class Controller implements Term {
       redis,
       timing: this.#timing,
       around: this.#around,
-      identity: () => this.#view?.identity ?? null,
       failed: (error) => this.#fail(error),
+      carried: () => this.#hurry(),
     })
   }
 
@@ -103,6 +103,7 @@ export class Controller implements Term {
       store,
       sign: onRedis ? `${number}:open:${row.attempt}` : '',
       marker: (onRedis && this.#options.redis?.markerKey) || '',
+      identity: (onRedis && row.identity) || '',
       fenceFloor: fenceFloor(number),
       quarantined: this.#around.now() < this.#quarantinedUntil,
     }
@@ -191,18 +192,8 @@ export class Controller implements Term {
 
   #me() {
     const { view = 'none', identity = null } = this.#view ?? {}
-    return { life: this.life, name: this.#options.name, view, identity, matches: this.#matches() }
-  }
-
-  /** Whether the Redis that it sees is the one that the term was opened on, with this term's marker. */
-  #matches(): boolean {
-    const row = this.#beat?.row
-    // What is seen while a term closes may be the next one's already: counted against that, it would close it too.
-    if (row?.phase === 'closing') return true
-    // A look from before this reign was heard of says nothing about it.
-    if (row?.store !== 'redis' || !this.#view || this.#view.lookedAt <= this.#heardAt) return true
-    const expected = [`${row.number}:open:${row.attempt}`, `${row.number}:carrying:${row.attempt}`]
-    return this.#view.identity === row.identity && expected.includes(this.#view.marker ?? '')
+    const matches = matchesTerm(this.#beat?.row, this.#view, this.#heardAt)
+    return { life: this.life, name: this.#options.name, view, identity, matches }
   }
 
   #viewChanged(): void {
@@ -246,8 +237,8 @@ export class Controller implements Term {
       const { row } = await this.#ask()
       if (this.#closed) return
       const situation = this.#situation()
-      if (situation.healthy && row.store === 'postgres') await this.#lead.bulk(row)
-      await this.#take(decide(situation), row)
+      const early = situation.healthy && row.store === 'postgres' && !this.#lead.bulked(row)
+      await this.#take(decide(early ? { ...situation, healthy: false } : situation), row)
     } catch (error) {
       // Whatever it was: an instance that stopped beating would only be worse off. The next turn tries again.
       if (!(error instanceof SpillwayError && error.temporary)) this.#fail(error)

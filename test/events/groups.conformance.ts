@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Flow, FlowEvent, Spillway } from '../../src/index.js'
+import { keepingOf } from '../../src/spillway.js'
 import { eventually } from '../support/eventually.js'
 import { upTo } from './readers.js'
 
@@ -148,6 +150,28 @@ export function groupsConformance(name: string, begin: () => Promise<GroupStore>
       await eventually(() => fresh.seen.length === 2 && all.seen.length === 5)
       expect(fresh.seen).toEqual([4, 5])
       await Promise.all([fresh.stop(), all.stop()])
+    })
+
+    it('keep their work for one owner at a time, whose word alone counts', async () => {
+      const { groups } = keepingOf(a)
+      const ref = { tenant: 'acme', flow: `p-${++names}`, group: 'g' }
+      const [one, two] = [randomUUID(), randomUUID()]
+      const start = { term: 0, seq: 0 }
+      expect(await groups.claim(ref, one, 60_000, start)).toEqual({ place: start, attempts: 0 })
+      expect(await groups.claim(ref, two, 60_000, start)).toBeUndefined()
+      expect(await groups.settle(ref, one, 60_000, { failed: { term: 1, seq: 4 } })).toBe(true)
+      expect(await groups.settle(ref, two, 60_000, { done: { term: 1, seq: 9 } })).toBe(false)
+      expect(await groups.renew(ref, two, 60_000)).toBe(false)
+      await groups.release(ref, two)
+      expect(await groups.claim(ref, two, 60_000, start)).toBeUndefined()
+      // Its lease is over.
+      expect(await groups.renew(ref, one, 1)).toBe(true)
+      const claim = await eventually(() => groups.claim(ref, two, 60_000, start))
+      expect(claim).toEqual({ place: { term: 1, seq: 4 }, attempts: 1 })
+      expect(await groups.settle(ref, one, 60_000, { done: { term: 1, seq: 9 } })).toBe(false)
+      expect(await groups.renew(ref, one, 60_000)).toBe(false)
+      await groups.release(ref, two)
+      expect(await groups.claim(ref, one, 60_000, start)).toEqual({ place: { term: 1, seq: 4 }, attempts: 1 })
     })
 
     it('refuse what they cannot keep', async () => {

@@ -16,7 +16,8 @@ import { type LogStore, stillStore } from './log-store.js'
 async function join(url: string): Promise<AloneTerm> {
   const term = new AloneTerm({
     name: 'test',
-    timing: { ...TIMING, probeMs: 100 },
+    // Nothing but the appends themselves asks here: a look may come late beside other tests.
+    timing: { ...TIMING, probeMs: 100, trustMs: 30_000 },
     settings: {
       address: parseAddress(url),
       commandTimeoutMs: 5000,

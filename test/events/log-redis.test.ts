@@ -2,6 +2,7 @@ import { RedisLog } from '../../src/events/redis.js'
 import { FixedTerm } from '../../src/term/fixed.js'
 import { openClient } from '../redis/open.js'
 import { REDIS_KINDS } from '../support/redis-kinds.js'
+import { reignOf } from '../term/reign.js'
 import { logConformance } from './log.conformance.js'
 import { stillStore } from './log-store.js'
 
@@ -11,13 +12,13 @@ for (const [kind, start] of Object.entries(REDIS_KINDS)) {
     // Pages of megabytes beside other tests.
     const redis = openClient(set.url, {}, { commandTimeoutMs: 5000 })
     await redis.ready(10_000)
-    const term = new FixedTerm({ number: 1, store: 'redis', sign: '', marker: '', fenceFloor: 0 })
+    const term = new FixedTerm(reignOf(1))
     const log = new RedisLog({
       redis,
       term,
       maxEvents: 10_000,
       silenceMs: 1e9,
-      beginnings: { base: () => 0, clockFrom: undefined },
+      beginnings: { base: () => 0 },
     })
     const close = async () => {
       redis.close()

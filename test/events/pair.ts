@@ -25,15 +25,15 @@ export interface Half {
   close(): Promise<void>
 }
 
-/** Opens an instance; `commandTimeoutMs` is how long Redis may be silent. */
+/** `commandTimeoutMs` is how long Redis may be silent, `probeMs` how often it is looked at. */
 export async function openHalf(
   name: string,
   urls: { readonly postgres: string; readonly redis: string },
-  commandTimeoutMs = 400,
+  { commandTimeoutMs = 400, probeMs = OFTEN.probeMs } = {},
 ): Promise<Half> {
   const config = readConfig({})
   const instance = await startInstance(name, urls.postgres, urls.redis, {
-    timing: OFTEN,
+    timing: { ...OFTEN, probeMs },
     redis: { commandTimeoutMs, connectTimeoutMs: 1000 },
   })
   const database = new ServerDatabase({ url: urls.postgres, listenUrl: null, poolSize: 4 })
@@ -74,8 +74,9 @@ export async function openPair(
   const fresh = await freshDatabase()
   const urls = { postgres: fresh.url, redis: redisUrl }
   // Pages of megabytes beside other tests.
-  const writer = await openHalf('writer', urls, 5000)
-  const reader = await openHalf('reader', urls, 5000)
+  const patient = { commandTimeoutMs: 5000 }
+  const writer = await openHalf('writer', urls, patient)
+  const reader = await openHalf('reader', urls, patient)
   const fleet = [writer.instance, reader.instance]
   await reigns(fleet, 'redis')
   const turner = turned ? await Turner.start(fleet) : undefined

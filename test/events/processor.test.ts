@@ -43,10 +43,13 @@ it('goes on where it was, with a gap, on a Redis that has lost the group and the
     const stopping = new AbortController()
     const seen: FlowEvent[] = []
     const over = flow.process('g', (event) => void seen.push(event), {
-      from: 'beginning',
+      from: 'now',
       leaseMs: 600,
       signal: stopping.signal,
     })
+    const group = key('flow:group', { tenant: 'acme', flow: 'f', group: 'g' })
+    await eventually(() => redis.ask('EXISTS', group))
+    await eventually(() => spillway.live.feed({ tenant: 'acme', flow: 'f' }).place)
     const first = await flow.publish('tick', 1)
     await eventually(() => seen.length === 1)
     // Whoever monitors the streams sees the group where the guide has it.

@@ -192,4 +192,26 @@ describe('what is lost on the way', () => {
       await set.remove()
     }
   })
+
+  it('leaves a master that lives when the sentinels name another, and does not wait until it is told by that', async () => {
+    const set = await startRedisSentinel()
+    const seen = new Set<string>()
+    const client = openClient(set.url, {
+      onConnect: (identity) => {
+        seen.add(identity)
+        return 'use'
+      },
+    })
+    try {
+      await client.ready(5000)
+      const before = await set.master()
+      await set.failover()
+      await eventually(() => seen.size === 2, { withinMs: 8000, what: 'the new master is used' })
+      // Ten seconds later it hears of it too, and throws away what it was given meanwhile.
+      expect(String(await before.ask('INFO', 'replication'))).toContain('role:master')
+    } finally {
+      client.close()
+      await set.remove()
+    }
+  })
 })

@@ -26,6 +26,7 @@ export async function startRedisCluster({
     'cluster-require-full-coverage': 'yes',
     'cluster-config-file': 'nodes.conf',
     'repl-diskless-sync-delay': '0',
+    appendonly: 'yes',
     ...config,
   }
   const ports = await clusterPorts(MASTERS + replicas)
@@ -62,7 +63,7 @@ export async function startRedisCluster({
     )
   }
   // A failover needs the votes of masters that know whose replica it is.
-  if (replicas > 0) await saidByAll(['CLUSTER', 'NODES'], new RegExp(`(?: slave [^]*){${replicas}}`))
+  if (replicas > 0) await saidByAll(['CLUSTER', 'NODES'], new RegExp(`(?:[ ,]slave [^]*){${replicas}}`))
   return {
     url: `redis+cluster://${ports.map((port) => `127.0.0.1:${port}`).join(',')}`,
     servers,

@@ -39,13 +39,16 @@ export async function startInstance(
   redisUrl: string,
   { timing = QUICK, redis: settings = {} }: { timing?: Timing; redis?: Partial<RedisSettings> } = {},
 ): Promise<Instance> {
+  // The schema may take longer than a beat.
+  const schema = new ServerDatabase({ url: postgresUrl, listenUrl: null, poolSize: 1 })
+  await migrate(schema)
+  await schema.close()
   const database: Database = new ServerDatabase({
     url: postgresUrl,
     listenUrl: null,
     poolSize: 2,
     statementTimeoutMs: 500,
   })
-  await migrate(database)
   const steps: TermStep[] = []
   const redis = new RedisMarkers({
     address: parseAddress(redisUrl),
