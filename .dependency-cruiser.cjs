@@ -2,7 +2,7 @@
 
 const GROUND = '^src/(errors|config|tenant|tenant-limits)\\.ts$'
 const STORES = '^src/(redis|postgres|term)/'
-const ASSEMBLY = '^src/(spillway|stores|index)\\.ts$'
+const ASSEMBLY = '^src/(spillway|stores|keeping|index)\\.ts$'
 const SURFACES = '^src/(http|ops)/'
 const CAPABILITIES = '^src/(?!redis/|postgres/|term/|http/|ops/|cli/)[^/]+/'
 

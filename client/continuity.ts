@@ -12,6 +12,14 @@ function parseId(text: string): Place | undefined {
   return match ? { term: Number(match[1]), seq: Number(match[2]) } : undefined
 }
 
+/**
+ * A flow of a server with Redis alone does not begin with 1, but beyond a million times its term: where that is, is the
+ * server's word.
+ */
+function beginsByTheClock({ term, seq }: Place): boolean {
+  return term > 1_000_000 && seq > term * 1_000_000
+}
+
 /** What to tell the reader about an event that arrived. */
 export interface Verdict {
   readonly duplicate: boolean
@@ -20,7 +28,7 @@ export interface Verdict {
 }
 
 /**
- * Watches that each flow's events arrive once and without holes: `seq` counts 1, 2, 3 … over all terms. It
+ * Watches that each flow's events arrive once and without holes: `seq` counts on by one over all terms. It
  * trusts nobody: a hole that the server does not announce is reported as a gap of reason `unknown`.
  */
 export class Continuity {
@@ -45,7 +53,8 @@ export class Continuity {
     }
     this.#places.set(flow, place)
     this.#lastGap.delete(flow)
-    if (!last || place.seq === last.seq + 1) return { duplicate: false, gap: undefined }
+    if (!last || place.seq === last.seq + 1 || (last.seq === 0 && beginsByTheClock(place)))
+      return { duplicate: false, gap: undefined }
     // A newer term that takes numbers again means that the old term's events from there on are no more.
     const gap: Gap =
       place.seq <= last.seq

@@ -24,7 +24,7 @@ export const OPTIONS = {
     kind: 'string',
     fallback: '',
     secret: true,
-    says: 'PostgreSQL, as a URL; empty or "embedded": PGlite in this process.',
+    says: 'PostgreSQL, as a URL. "embedded": PGlite in this process; so is empty, but beside a Redis, which is the only store then.',
   },
   listenUrl: {
     env: 'SPILLWAY_LISTEN_URL',
@@ -142,7 +142,7 @@ export const OPTIONS = {
     kind: 'choice',
     choices: ['none', 'keys', 'jwt'],
     fallback: 'none',
-    says: 'Who may call: none (loopback only), keys (spillway key create), jwt.',
+    says: 'Who may call: none (loopback only), keys (spillway key create; needs PostgreSQL), jwt.',
   },
   jwtSecret: {
     env: 'SPILLWAY_JWT_SECRET',

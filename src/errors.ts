@@ -16,7 +16,7 @@ export const CODES = {
   METHOD_NOT_ALLOWED: { status: 405, temporary: false },
   REQUEST_TIMEOUT: { status: 408, temporary: true },
   DURABILITY_FIXED: { status: 409, temporary: false },
-
+  NO_DURABLE_STORE: { status: 409, temporary: false },
   DATA_DIR_IN_USE: { status: 409, temporary: false },
   PAYLOAD_TOO_LARGE: { status: 413, temporary: false },
   BATCH_TOO_LARGE: { status: 413, temporary: false },

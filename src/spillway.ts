@@ -1,23 +1,20 @@
 import { type Config, readConfig } from './config.js'
-import { Backbone } from './events/backbone.js'
+import { SpillwayError } from './errors.js'
 import { Flow, type FlowOptions, type FlowParts } from './events/flow.js'
-import { Groups } from './events/groups.js'
 import type { Live } from './events/live.js'
 import { checkDurability } from './events/publishing.js'
-import { Upkeep } from './events/upkeep.js'
+import type { Keeping } from './keeping.js'
 import type { Database } from './postgres/client.js'
-import { Activity } from './state/activity.js'
-import { PostgresStates } from './state/postgres.js'
 import type { FlowQuery, FlowSummary } from './state/states.js'
-import { openStores, type Stores } from './stores.js'
+import { type Mode, openStores, type Stores } from './stores.js'
 import { checkName } from './tenant.js'
 import type { TermStatus, TermStep } from './term/controller.js'
 import type { StoreName } from './term/term.js'
 
 export interface SpillwayOptions {
-  /** Redis as a URL, beside PostgreSQL or the embedded store; nothing: without Redis. */
+  /** Redis as a URL: beside PostgreSQL, or as the only store; nothing: without Redis. */
   readonly redis?: string | undefined
-  /** PostgreSQL as a URL; `embedded` or nothing: PGlite in this process. */
+  /** PostgreSQL as a URL; `embedded`: PGlite in this process, as nothing is where there is no Redis either. */
   readonly postgres?: string | undefined
   /** Folder of the embedded store; default `./.spillway`. */
   readonly dataDir?: string | undefined
@@ -29,9 +26,6 @@ export interface SpillwayOptions {
 
 /** The tenant of what concerns all of them. */
 const OPERATORS = 'spillway'
-
-/** Which stores there are: both, or one of PostgreSQL's kinds alone. */
-export type Mode = 'full' | 'postgres' | 'embedded'
 
 /** Which store reigns, and how every instance sees it. */
 export interface TermReport {
@@ -56,51 +50,48 @@ export interface TermReport {
   }[]
 }
 
+const kept = new WeakMap<Spillway, Keeping>()
+
+/** Where each capability has its things, for the parts of this package that stand on a Spillway. */
+export function keepingOf(spillway: Spillway): Keeping {
+  const keeping = kept.get(spillway)
+  if (!keeping) throw new SpillwayError('INTERNAL', 'A Spillway keeps nothing')
+  return keeping
+}
+
 /** The running whole, in this process: opened once, closed at the end. */
 export class Spillway {
   readonly config: Config
   /** Where everything is kept. */
   readonly mode: Mode
   readonly instanceId: string
-  /** The database, for the parts that are built on this. */
-  readonly database: Database
   readonly live: Live
   readonly #parts: FlowParts
-  readonly #backbone: Backbone
-  readonly #upkeep: Upkeep
   readonly #stores: Stores
-  readonly #activity: Activity
   #closing: Promise<void> | undefined
 
   private constructor(config: Config, stores: Stores) {
-    const { database, redis } = stores
     this.config = config
-    this.database = database
     this.#stores = stores
-    this.mode = redis ? 'full' : database.kind
+    this.mode = stores.mode
     this.instanceId = stores.instanceId
-    const states = new PostgresStates(database)
-    const groups = new Groups(database)
-    this.#activity = new Activity(states)
-    this.#backbone = new Backbone({
-      config,
-      database,
-      term: stores.term,
-      redis: redis?.client,
-      onStored: (ref, outcome) => this.#upkeep.stored(ref, outcome),
-      onActive: (ref, at) => this.#activity.published(ref, at),
-    })
-    this.#upkeep = new Upkeep(
-      { log: this.#backbone.retained, states, groups },
-      {
-        maxEvents: config.retentionEvents,
-        maxAgeMs: config.retentionAgeMs,
-        flowAgeMs: config.retentionFlowMs,
-      },
-    )
-    const { log, intake, live } = this.#backbone
+    kept.set(this, stores.keeping)
+    const { states, groups, backbone } = stores.keeping
+    const { log, intake, live } = backbone
     this.live = live
     this.#parts = { log, appender: intake, live, states, groups, limits: config }
+  }
+
+  /** The database, for the parts that are built on this. Errors: `NO_DURABLE_STORE` where Redis is the only store. */
+  get database(): Database {
+    const { database } = this.#stores
+    if (database) return database
+    throw new SpillwayError('NO_DURABLE_STORE', 'Redis is the only store: DATABASE_URL is not set')
+  }
+
+  /** Whether PGlite runs in this process: no other one can open its folder then. */
+  get holdsDataDir(): boolean {
+    return this.#stores.database?.kind === 'embedded'
   }
 
   /**
@@ -117,11 +108,11 @@ export class Spillway {
     const stores = await openStores(config, onProgress)
     try {
       const spillway = new Spillway(config, stores)
-      await spillway.#backbone.start()
+      await stores.keeping.backbone.start()
       stores.onStep((step) => spillway.#tell(step))
       await stores.begin()
-      spillway.#upkeep.start()
-      spillway.#activity.start()
+      stores.keeping.upkeep?.start()
+      stores.keeping.activity.start()
       return spillway
     } catch (error) {
       await stores.close()
@@ -145,7 +136,7 @@ export class Spillway {
     return {
       mode: this.mode,
       number: row?.number ?? reign?.number ?? 0,
-      store: row?.store ?? 'postgres',
+      store: row?.store ?? reign?.store ?? 'postgres',
       phase: row?.phase ?? 'open',
       want: row?.want ?? null,
       reason: row?.reason ?? null,
@@ -183,7 +174,7 @@ export class Spillway {
         { number, store, reason: detail },
         { source: 'spillway', key: `${step}-${number}` },
       )
-      // PostgreSQL is away for longer than a publish waits: the table of turns has it all the same.
+      // The store is away for longer than a publish waits: on PostgreSQL the table of turns has it all the same.
       .catch(() => undefined)
   }
 
@@ -191,9 +182,10 @@ export class Spillway {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#parts.appender.settled()
-      await this.#activity.close()
-      await this.#upkeep.close()
-      await this.#backbone.close()
+      const { activity, upkeep, backbone } = this.#stores.keeping
+      await activity.close()
+      await upkeep?.close()
+      await backbone.close()
       await this.#stores.close()
     })()
     return this.#closing

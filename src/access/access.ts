@@ -3,7 +3,7 @@ import type { Config } from '../config.js'
 import { SpillwayError } from '../errors.js'
 import { checkName } from '../tenant.js'
 import { JwtAccess } from './jwt.js'
-import type { ApiKeys } from './keys.js'
+import type { Keys } from './keys.js'
 import { ALL_SCOPES, type Principal } from './principal.js'
 import type { Tickets } from './tickets.js'
 
@@ -18,7 +18,7 @@ export interface Credentials {
 }
 
 export interface AccessParts {
-  readonly keys: ApiKeys
+  readonly keys: Keys
   readonly tickets: Tickets
   /** Lets the command line of this machine in, as anybody; it is written beside the data. */
   readonly operatorToken: string | undefined

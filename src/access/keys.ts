@@ -42,8 +42,55 @@ const NAME_BYTES = 256
 const KEY = /^spw_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/
 const COLUMNS = 'id, tenant, name, scopes, hash, created_at, revoked_at'
 
+/** A tenant's API keys. */
+export interface Keys {
+  /** Errors: `INVALID_NAME`, `INVALID_ARGUMENT` (scopes). */
+  create(wanted: NewKeyOrder): Promise<NewApiKey>
+  /** The tenant's keys, newest first, revoked ones too; 1000 at most. */
+  list(tenant: string): Promise<ApiKey[]>
+  /** Ends a key for good: at once here, within seconds on other instances. Errors: `NOT_FOUND`. */
+  revoke(tenant: string, id: string): Promise<ApiKey>
+  /** Whose key it is; undefined for anything that is not a valid key. */
+  verify(text: string): Promise<Principal | undefined>
+}
+
+export interface NewKeyOrder {
+  readonly tenant: string
+  readonly scopes: readonly string[]
+  readonly name?: string | undefined
+}
+
+/**
+ * Where PostgreSQL is not there to keep them: a Redis that comes back with older data would honour again what was
+ * revoked. Errors: `NO_DURABLE_STORE` from every method.
+ */
+export class NoKeys implements Keys {
+  create(): Promise<never> {
+    return Promise.reject(noKeys())
+  }
+
+  list(): Promise<never> {
+    return Promise.reject(noKeys())
+  }
+
+  revoke(): Promise<never> {
+    return Promise.reject(noKeys())
+  }
+
+  verify(): Promise<never> {
+    return Promise.reject(noKeys())
+  }
+}
+
+function noKeys(): SpillwayError {
+  return new SpillwayError(
+    'NO_DURABLE_STORE',
+    'API keys are kept in PostgreSQL, and there is none: set DATABASE_URL, or use SPILLWAY_AUTH=jwt',
+  )
+}
+
 /** Bearer keys of the form `spw_<id>_<secret>`, of which only a hash is stored. */
-export class ApiKeys {
+export class ApiKeys implements Keys {
   readonly #db: Database
   readonly #known = new Map<string, Known>()
   readonly #asked = new Map<string, Promise<Known | undefined>>()
@@ -52,12 +99,7 @@ export class ApiKeys {
     this.#db = db
   }
 
-  /** Errors: `INVALID_NAME`, `INVALID_ARGUMENT` (scopes). */
-  async create(wanted: {
-    tenant: string
-    scopes: readonly string[]
-    name?: string | undefined
-  }): Promise<NewApiKey> {
+  async create(wanted: NewKeyOrder): Promise<NewApiKey> {
     const tenant = checkName('tenant', wanted.tenant)
     const scopes = checkScopes(wanted.scopes)
     const name = checkLabel(wanted.name ?? '')
@@ -72,7 +114,6 @@ export class ApiKeys {
     return { ...(rows.map(toApiKey)[0] as ApiKey), key: `spw_${id}_${secret}` }
   }
 
-  /** The tenant's keys, newest first, revoked ones too; 1000 at most. */
   async list(tenant: string): Promise<ApiKey[]> {
     const rows = await this.#db.scoped([checkName('tenant', tenant)], (tx) =>
       tx.query<KeyRow>(
@@ -83,7 +124,6 @@ export class ApiKeys {
     return rows.map(toApiKey)
   }
 
-  /** Ends a key for good: at once here, within seconds on other instances. Errors: `NOT_FOUND`. */
   async revoke(tenant: string, id: string): Promise<ApiKey> {
     const rows = await this.#db.scoped([checkName('tenant', tenant)], (tx) =>
       tx.query<KeyRow>(
@@ -98,7 +138,6 @@ export class ApiKeys {
     return key
   }
 
-  /** Whose key it is; undefined for anything that is not a valid key. */
   async verify(text: string): Promise<Principal | undefined> {
     const [, id, secret] = KEY.exec(text) ?? []
     if (id === undefined || secret === undefined) return undefined

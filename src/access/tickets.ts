@@ -1,8 +1,8 @@
-import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { SpillwayError } from '../errors.js'
-import type { Database } from '../postgres/client.js'
 import { checkName } from '../tenant.js'
 import type { Principal } from './principal.js'
+import type { Secrets } from './secrets.js'
 
 /** Life of a ticket, in ms, where its caller names none, and at most. */
 export const TICKET_TTL_MS = { fallback: 15 * 60_000, max: 24 * 3_600_000 } as const
@@ -34,16 +34,28 @@ type Claims = readonly [tenant: string, user: string | null, expires: number]
  * hashes keep 100 long names within a URL, and the names out of logs.
  */
 export class Tickets {
-  readonly #db: Database
+  readonly #secrets: Secrets
   #secret: Promise<Buffer> | undefined
+  /** What tickets were signed with before that; they are good until they end. */
+  #former: Buffer | undefined
 
-  constructor(db: Database) {
-    this.#db = db
+  constructor(secrets: Secrets) {
+    this.#secrets = secrets
   }
 
   /** Reads the secret, so that tickets are honoured also while the store is away later. */
   async prepare(): Promise<void> {
     await this.#key()
+  }
+
+  /** The store may have lost the secret: gives it back, or takes what another instance has given meanwhile. */
+  async renew(): Promise<void> {
+    if (!this.#secrets.mayBeLost) return
+    const before = await this.#key()
+    const now = await this.#secrets.shared(SECRET, before)
+    if (now.equals(before)) return
+    this.#former = before
+    this.#secret = Promise.resolve(now)
   }
 
   /** Errors: `INVALID_NAME`, `INVALID_ARGUMENT`. */
@@ -78,7 +90,7 @@ export class Tickets {
     const mac = Buffer.from(macText, 'base64url')
     // The text too: base64url has several spellings of the same bytes.
     const exact = mac.toString('base64url') === macText && rest.length === 0 && mac.length === MAC_BYTES
-    if (!exact || !timingSafeEqual(mac, macOf(await this.#key(), `${claimsText}.${flowsText}`))) {
+    if (!exact || !(await this.#signed(`${claimsText}.${flowsText}`, mac))) {
       throw new SpillwayError('UNAUTHENTICATED', 'The ticket is not one of ours')
     }
     const claims: Claims = JSON.parse(Buffer.from(claimsText, 'base64url').toString())
@@ -98,8 +110,13 @@ export class Tickets {
     }
   }
 
+  async #signed(text: string, mac: Buffer): Promise<boolean> {
+    const secrets = [await this.#key(), this.#former]
+    return secrets.some((secret) => secret !== undefined && timingSafeEqual(mac, macOf(secret, text)))
+  }
+
   async #key(): Promise<Buffer> {
-    this.#secret ??= sharedSecret(this.#db, SECRET).catch((error: unknown) => {
+    this.#secret ??= this.#secrets.shared(SECRET).catch((error: unknown) => {
       this.#secret = undefined
       throw error
     })
@@ -116,18 +133,4 @@ function flowHash(tenant: string, flow: string): Buffer {
 
 function macOf(secret: Buffer, text: string): Buffer {
   return createHmac('sha256', secret).update(text).digest()
-}
-
-/** A secret of 32 bytes that the first instance makes and all read. */
-async function sharedSecret(db: Database, name: string): Promise<Buffer> {
-  const rows = await db.scoped('all', async (tx) => {
-    await tx.query(
-      'INSERT INTO spillway.secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING',
-      [name, randomBytes(32).toString('base64url')],
-    )
-    return tx.query<{ value: string }>('SELECT value FROM spillway.secrets WHERE name = $1', [name])
-  })
-  const [row] = rows
-  if (!row) throw new SpillwayError('INTERNAL', `The secret "${name}" was neither made nor found`)
-  return Buffer.from(row.value, 'base64url')
 }

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
-import { type ApiKey, ApiKeys, type NewApiKey } from '../access/keys.js'
+import type { ApiKey, Keys as ApiKeys, NewApiKey } from '../access/keys.js'
 import { checkScopes, SCOPES } from '../access/principal.js'
 import { readConfig } from '../config.js'
-import { Spillway } from '../spillway.js'
+import { keepingOf, Spillway } from '../spillway.js'
 import { checkName } from '../tenant.js'
 import { isInUse } from './flows.js'
 import { output } from './output.js'
@@ -82,7 +82,7 @@ async function withKeys(tenant: string, work: (keys: Keys) => Promise<void>): Pr
     return work(remoteKeys(remote))
   }
   try {
-    await work(localKeys(new ApiKeys(spillway.database), tenant))
+    await work(localKeys(keepingOf(spillway).keys, tenant))
   } finally {
     await spillway.close()
   }

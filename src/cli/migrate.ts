@@ -1,7 +1,9 @@
 import type { Command } from 'commander'
 import { readConfig } from '../config.js'
+import { SpillwayError } from '../errors.js'
 import { migrate } from '../postgres/migrate.js'
 import { openDatabase } from '../postgres/open.js'
+import { modeOf } from '../stores.js'
 import { output } from './output.js'
 
 export function addMigrate(program: Command): void {
@@ -18,7 +20,14 @@ Example:
   DATABASE_URL=postgres://owner:secret@db/app spillway migrate`,
     )
     .action(async ({ json }: { json?: boolean }) => {
-      const database = await openDatabase(readConfig(process.env))
+      const config = readConfig(process.env)
+      if (modeOf(config) === 'redis') {
+        throw new SpillwayError(
+          'NO_DURABLE_STORE',
+          'Redis is the only store, and has no schema: DATABASE_URL is not set',
+        )
+      }
+      const database = await openDatabase(config)
       try {
         const applied = (await migrate(database)).map(({ number, name }) => ({ number, name }))
         output(json === true).table(

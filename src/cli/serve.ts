@@ -1,9 +1,10 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { FastifyPluginAsync } from 'fastify'
 import { type Config, readConfig } from '../config.js'
-import { refuseOpenServer } from '../http/origin.js'
+import { refuseUnfit } from '../http/fit.js'
 import type { HttpServer } from '../http/server.js'
 import { Spillway } from '../spillway.js'
+import { modeOf } from '../stores.js'
 import { output } from './output.js'
 import { stopped, stopSignal } from './stop.js'
 
@@ -20,8 +21,9 @@ export function addServe(program: Command): void {
     .addHelpText(
       'after',
       `
-The store is PGlite in SPILLWAY_DATA_DIR (./.spillway), or the PostgreSQL of DATABASE_URL; with REDIS_URL a Redis
-stands beside it, and PostgreSQL behind that when it fails.
+The store is PGlite in SPILLWAY_DATA_DIR (./.spillway), or the PostgreSQL of DATABASE_URL; with REDIS_URL too a Redis
+stands beside it, and PostgreSQL behind that when it fails. With REDIS_URL alone Redis is the only store, and keeps
+events as long as it keeps anything; DATABASE_URL=embedded puts PGlite behind it.
 On the first signal streams end so that their readers resume elsewhere; a second one ends at once.
 
 Examples:
@@ -66,7 +68,7 @@ export async function startServer(
   plugins: (spillway: Spillway) => FastifyPluginAsync[] = () => [],
 ): Promise<Running> {
   // Before the store is opened: a first start creates a database, which takes a while.
-  refuseOpenServer(config)
+  refuseUnfit(config)
   const spillway = await openSpillway(config)
   try {
     // Only now: the other commands start in a third of the time without it.
@@ -87,16 +89,20 @@ export async function startServer(
   }
 }
 
-/** Opens the store and tells a person who waits what takes so long. */
+const ALL_FAST =
+  'Redis is the only store: every flow is fast, acknowledged from the memory of Redis, and durable publishes are refused; DATABASE_URL puts PostgreSQL behind it'
+
+/** Opens the store, tells a person who waits what takes so long, and everybody what is not kept. */
 export function openSpillway(config: Config): Promise<Spillway> {
   const onProgress = (step: string) => void process.stderr.write(`spillway: ${step}\n`)
+  if (modeOf(config) === 'redis') onProgress(ALL_FAST)
   return Spillway.open({ config, ...(process.stderr.isTTY && { onProgress }) })
 }
 
 export function sayWhere({ spillway, server }: Running, json: boolean): void {
   const { mode, config } = spillway
-  const postgres = spillway.database.kind === 'embedded' ? `PGlite in ${config.dataDir}` : 'PostgreSQL'
-  const store = mode === 'full' ? `Redis and ${postgres}` : postgres
+  const postgres = spillway.holdsDataDir ? `PGlite in ${config.dataDir}` : 'PostgreSQL'
+  const store = { full: `Redis and ${postgres}`, redis: 'Redis', postgres, embedded: postgres }[mode]
   const text = `Spillway listens on ${server.url} (mode ${mode}, store ${store}, auth ${config.auth})`
   output(json).line({ url: server.url, mode, store, auth: config.auth, pid: process.pid }, text)
 }

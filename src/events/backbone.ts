@@ -14,6 +14,7 @@ import type { Draft, LogReader, Outcome, RetainedLog, StoredEvent } from './log.
 import { PairReader } from './pair.js'
 import { PostgresLog } from './postgres.js'
 import { RedisLog } from './redis.js'
+import { storedRuns } from './stored.js'
 import { HotTail } from './tail.js'
 import { Updates } from './updates.js'
 
@@ -23,8 +24,7 @@ const PARALLEL_APPENDS = 2
  * Batches of fast events in flight, and events in each: enough that Redis always has the next (bench/fast), and so few
  * that a look at it, which waits behind them, does not take a flood for a failure.
  */
-const PARALLEL_FAST = 4
-const BATCH_FAST = 250
+export const FAST_ON_REDIS = { parallel: 4, batchEvents: 250 } as const
 
 export interface BackboneParts {
   readonly config: Config
@@ -37,8 +37,17 @@ export interface BackboneParts {
   readonly onActive: (ref: FlowRef, at: number) => void
 }
 
-/** The events of a process: their logs, their way in, and their delivery, for the stores that there are. */
-export class Backbone {
+/** The events of a process: their logs, their way in, and their delivery. */
+export interface Backbone {
+  readonly log: LogReader
+  readonly intake: Intake
+  readonly live: Live
+  start(): Promise<void>
+  close(): Promise<void>
+}
+
+/** On PostgreSQL, and on the Redis that may stand beside it. */
+export class PostgresBackbone implements Backbone {
   readonly log: LogReader
   /** What retention works on. */
   readonly retained: RetainedLog
@@ -59,7 +68,7 @@ export class Backbone {
     this.#tail = redis && new HotTail(redis)
     const retention = { maxEvents: config.retentionEvents, silenceMs: config.retentionAgeMs }
     const kinds = this.#kinds
-    const onRedis = redis && new RedisLog({ redis, ...retention, term, kinds })
+    const onRedis = redis && new RedisLog({ redis, ...retention, term, beginnings: kinds })
     const fast = new FastLog({ term, redis: onRedis, postgres, kinds })
     if (redis) term.join(new FastCarry({ database, redis, kinds, ...retention }))
     this.retained = postgres
@@ -72,10 +81,7 @@ export class Backbone {
     const parallel = Math.min(PARALLEL_APPENDS, database.parallel)
     this.intake = new Lanes({
       durable: new Appender(postgres, { parallel, onStored }),
-      fast: new Appender(
-        fast,
-        redis ? { parallel: PARALLEL_FAST, batchEvents: BATCH_FAST, onStored } : { parallel, onStored },
-      ),
+      fast: new Appender(fast, redis ? { ...FAST_ON_REDIS, onStored } : { parallel, onStored }),
       kinds,
     })
     // Another store: what was announced by the last one may not have been heard.
@@ -96,26 +102,13 @@ export class Backbone {
 
   #stored(drafts: readonly Draft[], outcomes: readonly Outcome[]): void {
     const onRedis = this.#parts.term.reign?.store === 'redis'
-    // Runs of one flow: a batch holds the events of a flow next to each other.
-    for (let from = 0; from < drafts.length; ) {
-      const ref = drafts[from] as Draft
-      let to = from
-      const events: StoredEvent[] = []
-      let durable = true
-      for (; drafts[to]?.flow === ref.flow && drafts[to]?.tenant === ref.tenant; to++) {
-        const outcome = outcomes[to]
-        if (!outcome || !('event' in outcome) || outcome.repeated) continue
-        durable = outcome.durability === 'durable'
-        events.push(outcome.event)
-        // Streams bound themselves: PostgreSQL would be asked to trim, at each event anew, what it does not have.
-        if (durable || !onRedis) this.#parts.onStored(ref, outcome)
-      }
-      const newest = events.at(-1)
-      if (newest) {
-        this.#announce(ref, events, { durable, onRedis })
-        this.#parts.onActive(ref, newest.at)
-      }
-      from = to
+    for (const { ref, fresh } of storedRuns(drafts, outcomes)) {
+      const durable = fresh.at(-1)?.durability === 'durable'
+      // Streams bound themselves: PostgreSQL would be asked to trim, at each event anew, what it does not have.
+      if (durable || !onRedis) for (const outcome of fresh) this.#parts.onStored(ref, outcome)
+      const events = fresh.map(({ event }) => event)
+      this.#announce(ref, events, { durable, onRedis })
+      this.#parts.onActive(ref, events.at(-1)?.at ?? 0)
     }
   }
 

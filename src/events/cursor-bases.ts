@@ -1,4 +1,3 @@
-import type { Database } from '../postgres/client.js'
 import type { Cursor } from './cursor.js'
 import type { CursorBase } from './multi-cursor.js'
 
@@ -6,13 +5,20 @@ import type { CursorBase } from './multi-cursor.js'
 const SHARED = 256
 const SHARED_MS = 3_600_000
 
+/** Where texts of places are kept, each under a number that no other one of its tenant has or had. */
+export interface BaseStore {
+  insert(tenant: string, places: string): Promise<number>
+  /** Keeps it for another day. */
+  load(tenant: string, id: number): Promise<string | undefined>
+}
+
 /** Keeps the places that long cursors refer to, for a day after the last use. Errors: `STORE_UNAVAILABLE` (temporary). */
 export class CursorBases {
-  readonly #db: Database
+  readonly #store: BaseStore
   readonly #shared = new Map<string, { readonly base: Promise<CursorBase>; readonly until: number }>()
 
-  constructor(db: Database) {
-    this.#db = db
+  constructor(store: BaseStore) {
+    this.#store = store
   }
 
   /** A base at these places. Readers that stand at the same places share one: opening stores nothing anew. */
@@ -32,31 +38,20 @@ export class CursorBases {
     return base
   }
 
+  /** The store may have lost what it was given: from now on it is given anew. */
+  renew(): void {
+    this.#shared.clear()
+  }
+
   async #insert(tenant: string, text: string, places: readonly Cursor[]): Promise<CursorBase> {
-    // Each one stored takes some old ones with it: their number stays bounded without a sweep.
-    const rows = await this.#db.scoped([tenant], (tx) =>
-      tx.query<{ id: number }>(
-        `WITH gone AS (
-           DELETE FROM spillway.stream_cursors WHERE id IN (
-             SELECT id FROM spillway.stream_cursors
-             WHERE tenant = $1 AND at < clock_timestamp() - interval '1 day' LIMIT 20)
-         )
-         INSERT INTO spillway.stream_cursors (tenant, places) VALUES ($1, $2) RETURNING id`,
-        [tenant, text],
-      ),
-    )
-    return { id: Number(rows[0]?.id), places }
+    return { id: await this.#store.insert(tenant, text), places }
   }
 
   /** The places, which are then kept for another day. */
   async load(tenant: string, id: number): Promise<readonly Cursor[] | undefined> {
-    const [row] = await this.#db.scoped([tenant], (tx) =>
-      tx.query<{ places: string }>(
-        `UPDATE spillway.stream_cursors SET at = clock_timestamp() WHERE tenant = $1 AND id = $2
-         RETURNING places`,
-        [tenant, id],
-      ),
-    )
-    return row && (JSON.parse(row.places) as [number, number][]).map(([term, seq]) => ({ term, seq }))
+    const text = await this.#store.load(tenant, id)
+    return text === undefined
+      ? undefined
+      : (JSON.parse(text) as [number, number][]).map(([term, seq]) => ({ term, seq }))
   }
 }

@@ -57,8 +57,12 @@ export interface Resumption {
  * took their numbers, `unknown` otherwise. In a fast flow that is no loss while the reigning store has numbered
  * nothing itself: what it was never told of stays the reader's, and its first number leaps over it.
  */
-export function resume(position: Position, cursor: Cursor): Resumption {
-  const { term, termFrom, head, floor } = position
+export function resume(position: Position, presented: Cursor): Resumption {
+  const { term, termFrom, head, floor, origin } = position
+  // Who stood at the beginning when the flow began has missed nothing before its first number. Who stood there in an
+  // earlier term may have: the flow can have lived before, and have been lost.
+  const born = origin && presented.seq === 0 && (presented.term === 0 || presented.term >= origin.term)
+  const cursor = born ? origin : presented
   if (cursor.seq > 0 && cursor.term < term && cursor.seq >= termFrom) {
     // The old term's tail from termFrom on was replaced: its reader has seen events that are no more. What was
     // trimmed of the new term meanwhile is the next answer's gap.
@@ -69,6 +73,9 @@ export function resume(position: Position, cursor: Cursor): Resumption {
     }
   }
   if (isAhead(position, cursor)) return { term: cursor.term, after: cursor.seq, gap: undefined }
+  // In which term it was seen to be empty is what it has to say when it begins.
+  if (position.reign && head === 0 && cursor.seq === 0 && cursor.term > 0)
+    return { term: cursor.term, after: 0, gap: undefined }
   const reign = position.reign?.number ?? 0
   if (cursor.seq > 0 && cursor.term > Math.max(term, reign)) {
     // Of another history (an older backup was restored): what the reader has is void, it starts anew.

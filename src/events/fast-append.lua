@@ -1,33 +1,34 @@
 -- KEYS: stream, log, keys
--- ARGV: marker, sign, reign, base, leap, max, ttl, say, channel, token, again, ...events
+-- ARGV: marker, sign, reign, base, since, leap, max, ttl, say, channel, token, again, ...events
 -- Numbers, stores and announces events of one fast flow: all of them or none. events: type, source, payload, key of
 -- each. Answers {at, one element an event}: its seq, or the entry that was there before. {"TERM"}: another term reigns
--- here. {"PASSED"}: the flow has seen a greater one.
--- The marker is no key of the flow: on a Cluster it lies on another server, and there is none given.
+-- here. {"PASSED"}: the flow has seen a greater one. On a Cluster the marker lies on another server and is not given.
 if sign ~= '' and redis.call('GET', marker) ~= sign then return { 'TERM' } end
-reign, max = tonumber(reign), tonumber(max)
+reign, max, base = tonumber(reign), tonumber(max), tonumber(base)
 local function text(n) return string.format('%.0f', n) end
 local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local at = text(now)
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000) local at = text(now)
+-- Where nobody else remembers, numbers begin beyond the microseconds since then: all that were given lie before.
+if since ~= '' then base = math.max(base, (clock[1] - since) * 1000000 + clock[2]) end
 redis.call('XLEN', stream) redis.call('ZCARD', keys) -- Somebody else's key of another type stops it before anything is written.
 local state = redis.call('HMGET', log, 'head', 'term', 'terms', 'carried', 'renewed')
 local head, term, terms = tonumber(state[1]), tonumber(state[2]), state[3]
 if term and term > reign then return { 'PASSED' } end
-if not head then
-  -- What a lost companion leaves behind has no known place any more.
+if not head or not terms then
+  -- What a lost companion leaves behind has no known place any more; nor has a hot tail where PostgreSQL is gone.
   redis.call('DEL', stream, keys)
-  head, terms = tonumber(base), ''
+  head, terms = base, ''
 elseif term < reign then
-  -- Only the base says how far the old term had come: exactly after a carry-over into this very reign, else a leap short.
-  head = math.max(head, tonumber(base)) + (state[4] == text(reign - 1) and 0 or tonumber(leap))
+  -- Only the base says how far the old term had come: exactly after a carry-over into this very reign, or by the clock; else a leap short.
+  head = math.max(head, base) + ((state[4] == text(reign - 1) or since ~= '' and head < base) and 0 or tonumber(leap))
 end
 if term ~= reign then
-  terms = terms .. text(reign) .. ':' .. text(head + 1) .. ' '
+  -- Terms of which nothing is left need not be remembered: there is one for every restart of a store.
+  local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  terms = (oldest and string.match(' ' .. terms, ' (' .. string.match(oldest[1], '^%d+') .. ':.*)') or '') .. text(reign) .. ':' .. text(head + 1) .. ' '
   redis.call('HSET', log, 'term', text(reign), 'from', text(head + 1), 'terms', terms)
   redis.call('HDEL', log, 'carried')
 end
-
 local function entryAt(seq)
   local owner
   for number, first in string.gmatch(terms, '(%d+):(%d+)') do
@@ -45,7 +46,6 @@ while below do
     if entry[2][12] == token and entry[2][10] == '' then mine[#mine + 1] = entry end
   end
 end
-
 local answer, said, count, prefix = { at }, {}, 0, text(reign) .. '-'
 for i = 1, #events, 4 do
   local key = events[i + 3]

@@ -1,6 +1,7 @@
 -- KEYS: stream, log
 -- ARGV: after, before, order, limit, bytes
--- A stretch of a fast flow. Answers {head, term, from, floor, entries}; nothing for a flow that has no log here.
+-- A stretch of a fast flow. Answers {head, term, from, floor, born in, born, entries}: from is the first number of the
+-- term, born that of the flow; nothing for a flow that has no log here.
 -- Ends after the entry with which the payloads exceed the bytes, and before it if it is not the first.
 local state = redis.call('HMGET', log, 'head', 'term', 'from', 'terms')
 if not state[1] or not state[4] then return {} end
@@ -23,6 +24,7 @@ local head = tonumber(state[1])
 local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
 -- Where the log begins with a term, what lies before is a hole and not what retention took.
 local floor = oldest and seqOf(oldest[1]) - 1 or head
+local term, born = string.match(state[4], '^(%d+):(%d+)')
 if floor + 1 == tonumber(state[3]) or string.find(state[4], ':' .. text(floor + 1) .. ' ', 1, true) then floor = 0 end
 -- The bound below which all smaller seqs stand.
 local function boundOf(seq)
@@ -53,10 +55,10 @@ while after < head and #found < limit do
   for _, entry in ipairs(page) do
     if seqOf(entry[1]) > after then
       size = size + #entry[2][4]
-      if size > bytes and #found > 0 then return { state[1], state[2], state[3], text(floor), found } end
+      if size > bytes and #found > 0 then return { state[1], state[2], state[3], text(floor), term, born, found } end
       found[#found + 1] = entry
     end
   end
   if #page < count then break end
 end
-return { state[1], state[2], state[3], text(floor), found }
+return { state[1], state[2], state[3], text(floor), term, born, found }

@@ -9,16 +9,25 @@ import { mayBeStored, type RedisLog } from './redis.js'
 /** Batches of unknown outcome that are remembered; each is repeated for some seconds at most. */
 const UNSURE = 10_000
 
+export interface FastParts {
+  readonly term: Term
+  /** The stores that may reign. */
+  readonly redis: RedisLog | undefined
+  readonly postgres: PostgresLog | undefined
+  /** Told how far Redis has counted; undefined where nobody else remembers it. */
+  readonly kinds: Pick<Kinds, 'counted'> | undefined
+}
+
 /** Fast flows, on the store that reigns. */
 export class FastLog implements EventLog {
   readonly #term: Term
   readonly #redis: RedisLog | undefined
-  readonly #postgres: PostgresLog
-  readonly #kinds: Kinds
+  readonly #postgres: PostgresLog | undefined
+  readonly #kinds: Pick<Kinds, 'counted'> | undefined
   /** Batches whose answer was lost, and the reign in which they were sent. */
   readonly #unsure = new Map<string, number>()
 
-  constructor(parts: { term: Term; redis: RedisLog | undefined; postgres: PostgresLog; kinds: Kinds }) {
+  constructor(parts: FastParts) {
     this.#term = parts.term
     this.#redis = parts.redis
     this.#postgres = parts.postgres
@@ -44,7 +53,7 @@ export class FastLog implements EventLog {
       const onRedis = reign.store === 'redis'
       const outcomes = onRedis
         ? await this.#onRedis().appendIn(reign, drafts, batch)
-        : await this.#postgres.appendIn(reign.number, drafts, batch)
+        : await this.#onPostgres().appendIn(reign.number, drafts, batch)
       this.#unsure.delete(batch.token)
       if (onRedis) this.#count(drafts, outcomes, reign.number)
       return outcomes
@@ -62,7 +71,7 @@ export class FastLog implements EventLog {
       const draft = drafts[i] as Draft
       // The last one of a flow stands for all.
       if (next?.flow === draft.flow && next.tenant === draft.tenant) continue
-      if ('event' in outcome) this.#kinds.counted(draft, outcome.event.seq, reign)
+      if ('event' in outcome) this.#kinds?.counted(draft, outcome.event.seq, reign)
     }
   }
 
@@ -91,12 +100,17 @@ export class FastLog implements EventLog {
   }
 
   #store(reign: Reign): RedisLog | PostgresLog {
-    return reign.store === 'redis' ? this.#onRedis() : this.#postgres
+    return reign.store === 'redis' ? this.#onRedis() : this.#onPostgres()
   }
 
   #onRedis(): RedisLog {
     if (this.#redis) return this.#redis
     throw new SpillwayError('STORE_UNAVAILABLE', 'Redis reigns, and this instance was given none')
+  }
+
+  #onPostgres(): PostgresLog {
+    if (this.#postgres) return this.#postgres
+    throw new SpillwayError('STORE_UNAVAILABLE', 'PostgreSQL reigns, and this instance was given none')
   }
 }
 

@@ -249,8 +249,9 @@ export class Flow {
 function hasMore(page: Page, order: 'asc' | 'desc', after: number, before: number): boolean {
   const last = page.events.at(-1)
   if (!last) return false
-  const { head, floor } = page.position
-  return order === 'asc' ? last.seq < Math.min(head, before - 1) : last.seq > Math.max(floor, after) + 1
+  const { head, floor, origin } = page.position
+  const oldest = Math.max(floor, origin?.seq ?? 0, after)
+  return order === 'asc' ? last.seq < Math.min(head, before - 1) : last.seq > oldest + 1
 }
 
 function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

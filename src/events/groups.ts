@@ -1,4 +1,3 @@
-import type { Database } from '../postgres/client.js'
 import type { FlowRef } from '../tenant.js'
 import type { Cursor } from './cursor.js'
 import type { FlowEvent } from './event.js'
@@ -36,122 +35,26 @@ export interface DeadEvent {
 }
 
 /** Dead events kept of a group: the newest. */
-const DEAD_KEPT = 1000
+export const DEAD_KEPT = 1000
 
 /**
- * How far groups of processors have come, in PostgreSQL, wherever the flow's events are. One processor of a group
- * is at work at a time, so a group sees the events in their order. Errors: `STORE_UNAVAILABLE` (temporary).
+ * How far groups of processors have come, wherever the flow's events are. One processor of a group is at work at a
+ * time, so a group sees the events in their order. Errors: `STORE_UNAVAILABLE` (temporary).
  */
-export class Groups {
-  readonly #db: Database
-
-  constructor(db: Database) {
-    this.#db = db
-  }
-
+export interface Groups {
   /** Takes the group's work for so long; a new group begins at `start`. undefined while somebody else has it. */
-  async claim(ref: GroupRef, owner: string, leaseMs: number, start: Cursor): Promise<Claim | undefined> {
-    const [row] = await this.#db.scoped([ref.tenant], (tx) =>
-      tx.query<{ term: number; seq: number; attempts: number }>(
-        `INSERT INTO spillway.flow_groups AS g (tenant, flow, name, term, seq, owner, until)
-         VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + $7 * interval '1 millisecond')
-         ON CONFLICT (tenant, flow, name) DO UPDATE SET owner = excluded.owner, until = excluded.until,
-           touched_at = clock_timestamp()
-         WHERE g.owner IS NULL OR g.owner = excluded.owner OR g.until < clock_timestamp()
-         RETURNING term, seq, attempts`,
-        [ref.tenant, ref.flow, ref.group, start.term, start.seq, owner, leaseMs],
-      ),
-    )
-    return row && { place: { term: row.term, seq: Number(row.seq) }, attempts: row.attempts }
-  }
-
+  claim(ref: GroupRef, owner: string, leaseMs: number, start: Cursor): Promise<Claim | undefined>
   /** Notes what became of an event and keeps the claim for so long; false if the claim is lost. */
-  async settle(ref: GroupRef, owner: string, leaseMs: number, outcome: Settlement): Promise<boolean> {
-    const place = 'done' in outcome ? outcome.done : 'dead' in outcome ? outcome.dead : outcome.failed
-    const failed = 'failed' in outcome
-    return this.#db.scoped([ref.tenant], async (tx) => {
-      const rows = await tx.query(
-        `UPDATE spillway.flow_groups SET term = $5, seq = $6, attempts = CASE WHEN $7 THEN attempts + 1 ELSE 0 END,
-           until = clock_timestamp() + $8 * interval '1 millisecond', touched_at = clock_timestamp()
-         WHERE tenant = $1 AND flow = $2 AND name = $3 AND owner = $4 RETURNING 1`,
-        [ref.tenant, ref.flow, ref.group, owner, place.term, place.seq, failed, leaseMs],
-      )
-      if (rows.length === 0) return false
-      if ('dead' in outcome) {
-        const { event, attempts, error } = outcome
-        await tx.query(
-          `WITH old AS (
-             DELETE FROM spillway.dead_events WHERE tenant = $1 AND flow = $2 AND name = $3 AND place <= (
-               SELECT place FROM spillway.dead_events WHERE tenant = $1 AND flow = $2 AND name = $3
-               ORDER BY place DESC OFFSET ${DEAD_KEPT - 1} LIMIT 1)
-           )
-           INSERT INTO spillway.dead_events (tenant, flow, name, id, type, source, payload, at, attempts, error)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-          [
-            ...[ref.tenant, ref.flow, ref.group, event.id, event.type, event.source],
-            ...[JSON.stringify(event.payload), event.timestamp, attempts, error],
-          ],
-        )
-      }
-      return true
-    })
-  }
-
+  settle(ref: GroupRef, owner: string, leaseMs: number, outcome: Settlement): Promise<boolean>
   /** Keeps the claim for so long; false if it is lost. */
-  async renew(ref: GroupRef, owner: string, leaseMs: number): Promise<boolean> {
-    const rows = await this.#db.scoped([ref.tenant], (tx) =>
-      tx.query(
-        `UPDATE spillway.flow_groups SET until = clock_timestamp() + $5 * interval '1 millisecond'
-         WHERE tenant = $1 AND flow = $2 AND name = $3 AND owner = $4 RETURNING 1`,
-        [ref.tenant, ref.flow, ref.group, owner, leaseMs],
-      ),
-    )
-    return rows.length > 0
-  }
-
+  renew(ref: GroupRef, owner: string, leaseMs: number): Promise<boolean>
   /** Lets another one go on at once. */
-  async release(ref: GroupRef, owner: string): Promise<void> {
-    await this.#db.scoped([ref.tenant], (tx) =>
-      tx.query(
-        `UPDATE spillway.flow_groups SET owner = NULL, until = NULL
-         WHERE tenant = $1 AND flow = $2 AND name = $3 AND owner = $4`,
-        [ref.tenant, ref.flow, ref.group, owner],
-      ),
-    )
-  }
-
+  release(ref: GroupRef, owner: string): Promise<void>
   /** Order: oldest first. */
-  async dead(ref: GroupRef, limit: number): Promise<DeadEvent[]> {
-    const rows = await this.#db.scoped([ref.tenant], (tx) =>
-      tx.query<
-        Omit<DeadEvent, 'payload' | 'timestamp' | 'died_at'> & { payload: string; at: Date; died_at: Date }
-      >(
-        `SELECT id, type, source, payload, at, attempts, error, died_at FROM spillway.dead_events
-         WHERE tenant = $1 AND flow = $2 AND name = $3 ORDER BY place LIMIT $4`,
-        [ref.tenant, ref.flow, ref.group, limit],
-      ),
-    )
-    return rows.map(({ at, died_at, payload, ...rest }) => ({
-      ...rest,
-      payload: JSON.parse(payload) as unknown,
-      timestamp: at.toISOString(),
-      died_at: died_at.toISOString(),
-    }))
-  }
+  dead(ref: GroupRef, limit: number): Promise<DeadEvent[]>
+}
 
-  /** Forgets groups that nobody has touched for so long, and what died so long ago; at most so many of each. */
-  async forget(olderThanMs: number, most: number): Promise<void> {
-    await this.#db.scoped('all', async (tx) => {
-      for (const [table, column] of [
-        ['flow_groups', 'touched_at'],
-        ['dead_events', 'died_at'],
-      ]) {
-        await tx.query(
-          `DELETE FROM spillway.${table} WHERE ctid IN (SELECT ctid FROM spillway.${table}
-             WHERE ${column} < clock_timestamp() - $1 * interval '1 millisecond' ORDER BY ${column} LIMIT $2)`,
-          [olderThanMs, most],
-        )
-      }
-    })
-  }
+/** Where the group is with this outcome. */
+export function placeOf(outcome: Settlement): Cursor {
+  return 'done' in outcome ? outcome.done : 'dead' in outcome ? outcome.dead : outcome.failed
 }

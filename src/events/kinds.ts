@@ -2,6 +2,7 @@ import { SpillwayError } from '../errors.js'
 import type { Database, Queryable } from '../postgres/client.js'
 import { sqlState } from '../postgres/errors.js'
 import { type FlowRef, flowTag } from '../tenant.js'
+import type { Beginnings } from './beginnings.js'
 import type { Durability } from './log.js'
 
 /** As `spillway.leap()`: numbers that PostgreSQL passes over where Redis may have given them. */
@@ -44,7 +45,7 @@ interface Asking {
  * Which flows are fast, and how far Redis has counted them: what a store that takes over must not give again. Kept in
  * PostgreSQL, told a second late, so whoever goes on from it leaps over what may lie between.
  */
-export class Kinds {
+export class Kinds implements Beginnings {
   readonly #db: Pick<Database, 'scoped'>
   readonly #known = new Map<string, Kind>()
   readonly #moved = new Set<Kind>()

@@ -1,3 +1,4 @@
+import { SpillwayError } from '../errors.js'
 import type { Appender } from './appender.js'
 import type { Kinds } from './kinds.js'
 import type { Draft, Outcome } from './log.js'
@@ -47,5 +48,28 @@ export class Lanes implements Intake {
 
   async settled(): Promise<void> {
     await Promise.all([this.#durable.settled(), this.#fast.settled()])
+  }
+}
+
+/** The way in where Redis is the only store: every flow is fast. */
+export class FastLane implements Intake {
+  readonly #fast: Appender
+
+  constructor(fast: Appender) {
+    this.#fast = fast
+  }
+
+  /** Errors: also `NO_DURABLE_STORE`, before anything is written. */
+  append(drafts: readonly Draft[]): Promise<readonly Outcome[]> {
+    if (drafts.some(({ durability }) => durability === 'durable')) {
+      const message =
+        'There is no PostgreSQL to keep a durable event: set DATABASE_URL (embedded: in this process), or publish as fast'
+      return Promise.reject(new SpillwayError('NO_DURABLE_STORE', message))
+    }
+    return this.#fast.append(drafts)
+  }
+
+  settled(): Promise<void> {
+    return this.#fast.settled()
   }
 }

@@ -55,6 +55,8 @@ export interface Position {
   readonly floor: number
   /** Of a fast flow: the reign in which its store was read, and whether it surely reigned then. */
   readonly reign?: { readonly number: number; readonly certain: boolean }
+  /** Where numbers begin by the clock: the place before the flow's first event, and the term in which it was given. */
+  readonly origin?: { readonly term: number; readonly seq: number }
 }
 
 /** A stretch of a flow's log, by seq; both ends are outside it. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SpillwayError } from '../errors.js'
-import { parseCursor } from './cursor.js'
+import { type Cursor, formatId, parseCursor } from './cursor.js'
 import type { FlowEvent } from './event.js'
 import { GAP_TYPE } from './event.js'
 import type { GroupRef, Groups, Settlement } from './groups.js'
@@ -31,6 +31,8 @@ export interface Source {
   subscribe(after: string, signal: AbortSignal): AsyncIterable<FlowEvent>
 }
 
+/** Of whatever there is, in no term. */
+const BEGINNING: Cursor = { term: 0, seq: 0 }
 const LONGEST_PAUSE_MS = 60_000
 const ERROR_CHARACTERS = 2000
 
@@ -51,6 +53,8 @@ export class Processor {
   }
   readonly #signal: AbortSignal
   readonly #owner = randomUUID()
+  /** How far it has come itself: a store that has lost the group goes on there. */
+  #place: Cursor | undefined
 
   constructor(groups: Groups, ref: GroupRef, source: Source, handler: Handler, options: ProcessOptions) {
     const { from = 'now', maxAttempts = 5, leaseMs = 30_000, retryMs = 500 } = options
@@ -89,16 +93,17 @@ export class Processor {
 
   async #reign(): Promise<void> {
     const { leaseMs, from } = this.#options
-    const start = from === 'beginning' ? { term: 1, seq: 0 } : await this.#source.head()
+    const start = this.#place ?? (from === 'beginning' ? BEGINNING : await this.#source.head())
     const claim = await this.#groups.claim(this.#ref, this.#owner, leaseMs, start)
     if (!claim) return this.#pause(leaseMs / 3)
     const lost = new AbortController()
     const renewing = this.#renew(lost)
     try {
       const both = AbortSignal.any([lost.signal, this.#signal])
-      const { term, seq } = claim.place
+      this.#place = claim.place
       let { attempts } = claim
-      for await (const event of this.#source.subscribe(seq === 0 ? '0' : `${term}-${seq}`, both)) {
+      const { term, seq } = claim.place
+      for await (const event of this.#source.subscribe(formatId(term, seq), both)) {
         await this.#handle(event, attempts, lost)
         attempts = 0
         if (both.aborted) return
@@ -128,6 +133,7 @@ export class Processor {
       }
       if (lost.signal.aborted) return
       if (!(await this.#groups.settle(this.#ref, this.#owner, leaseMs, outcome))) return lost.abort()
+      if (!('failed' in outcome)) this.#place = place
       if (!('failed' in outcome) || this.#signal.aborted) return
       await this.#pause(Math.min(LONGEST_PAUSE_MS, retryMs * 2 ** (attempt - 1)))
       if (this.#signal.aborted) return

@@ -5,7 +5,8 @@ import { key } from '../redis/keys.js'
 import { loadScript } from '../redis/scripts.js'
 import { type FlowRef, flowTag } from '../tenant.js'
 import type { Reign, Term } from '../term/term.js'
-import { type Kinds, LEAP } from './kinds.js'
+import type { Beginnings } from './beginnings.js'
+import { LEAP } from './kinds.js'
 import type { Batch, Draft, EventLog, Outcome, Page, Range, Since, StoredEvent } from './log.js'
 
 const APPEND = loadScript(import.meta.url, 'fast-append.lua')
@@ -17,7 +18,7 @@ const PAGE_BYTES = 4 * 1024 * 1024
 export interface RedisLogOptions {
   readonly redis: RedisClient
   readonly term: Term
-  readonly kinds: Pick<Kinds, 'base'>
+  readonly beginnings: Beginnings
   /** Events kept in a flow; some more may stay. */
   readonly maxEvents: number
   /** ms of silence after which a flow's events go. */
@@ -78,7 +79,7 @@ export class RedisLog implements EventLog {
     outcomes: Outcome[],
   ): Promise<void> {
     const ref = drafts[places[0] as number] as Draft
-    const { redis, maxEvents, silenceMs } = this.#options
+    const { redis, maxEvents, silenceMs, beginnings } = this.#options
     const known = this.#base(ref, reigning)
     const base = typeof known === 'number' ? known : await known
     const token = batch.token.slice(0, 13)
@@ -88,6 +89,7 @@ export class RedisLog implements EventLog {
       reigning.marker === '' ? '' : reigning.sign,
       reigning.number,
       base,
+      beginnings.clockFrom ?? '',
       LEAP,
       maxEvents,
       silenceMs,
@@ -125,9 +127,9 @@ export class RedisLog implements EventLog {
 
   /** Errors: refusals, all of them: nothing was sent yet. */
   #base(ref: FlowRef, { number }: Reign): number | Promise<number> {
-    const { kinds, redis } = this.#options
+    const { beginnings, redis } = this.#options
     try {
-      const known = kinds.base(ref, number)
+      const known = beginnings.base(ref, number)
       if (typeof known === 'number') return known
       // PostgreSQL may take seconds to fail: flows that need nothing of it would wait as long.
       return within(known, redis.settings.commandTimeoutMs).catch(refuse)
@@ -138,22 +140,26 @@ export class RedisLog implements EventLog {
 
   async read(ref: FlowRef, range: Range): Promise<Page> {
     const { after = 0, before = Number.MAX_SAFE_INTEGER, order, limit } = range
-    const reply = await this.#options.redis.run(
+    // As of before the question: a flow that was empty then may have been lost since.
+    const known = this.#options.term.last?.number ?? 1
+    const { redis, beginnings } = this.#options
+    const reply = await redis.run(
       READ,
       [key('flow:events', ref), key('flow:log', ref)],
       [after, before, order, limit, PAGE_BYTES],
     )
     if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-read.lua answered no list')
     if (reply.length === 0) {
-      const term = this.#options.term.last?.number ?? 1
       // Nothing of this term is here: whoever has events of another is told with its first.
       const termFrom = Number.MAX_SAFE_INTEGER
-      return { position: { term, termFrom, head: 0, floor: 0 }, durability: null, events: [] }
+      return { position: { term: known, termFrom, head: 0, floor: 0 }, durability: null, events: [] }
     }
-    const [head, term, termFrom, floor] = reply.slice(0, 4).map(Number) as [number, number, number, number]
-    const entries = reply[4]
+    const [head, term, termFrom, floor, bornIn, born] = reply.slice(0, 6).map(Number) as Figures
+    const entries = reply[6]
+    // Where PostgreSQL remembers, it has the beginning too, and what lies before this one was lost.
+    const origin = beginnings.clockFrom === undefined ? {} : { origin: { term: bornIn, seq: born - 1 } }
     return {
-      position: { term, termFrom, head, floor },
+      position: { term, termFrom, head, floor, ...origin },
       durability: 'fast',
       events: Array.isArray(entries) ? entries.map(toEvent) : [],
     }
@@ -163,6 +169,8 @@ export class RedisLog implements EventLog {
     return Promise.all(flows.map((since) => this.read(since, { after: since.after, order: 'asc', limit })))
   }
 }
+
+type Figures = [head: number, term: number, termFrom: number, floor: number, bornIn: number, born: number]
 
 /** Failures of batches of which some flows have their part, or may have. */
 const partly = new WeakSet<object>()

@@ -80,7 +80,8 @@ export class Subscription implements LiveReader {
     const place = this.#feed.place
     if (!place || this.#over) return
     if (start === 'now') return this.#open(this.#feed.present as Cursor, [])
-    if (start !== 'invalid') return this.#open(start.seq === 0 ? { term: place.term, seq: 0 } : start, [])
+    // A beginning has a term too: a flow that was empty in an older one may have been lost since.
+    if (start !== 'invalid') return this.#open(start.term === 0 ? { term: place.term, seq: 0 } : start, [])
     // Nobody can say what such a reader has: it is told so and gets everything.
     const cursor = { term: place.term, seq: 0 }
     this.#open(cursor, [
@@ -102,7 +103,7 @@ export class Subscription implements LiveReader {
     for (let failures = 0; this.#state === 'reading'; ) {
       const cursor = this.#cursor as Cursor
       const place = this.#feed.place
-      if (place && place.seq === cursor.seq && (place.term === cursor.term || cursor.seq === 0)) {
+      if (place && isAt(place, cursor)) {
         this.#state = 'live'
         this.#stop = undefined
         this.#feed.join(this)
@@ -179,4 +180,9 @@ export class Subscription implements LiveReader {
   get #over(): boolean {
     return this.#state === 'closed' || this.#feed.closed
   }
+}
+
+/** Whether the reader has what the feed has. At the beginning also if the feed saw it empty in an older term. */
+function isAt(place: Cursor, { term, seq }: Cursor): boolean {
+  return place.seq === seq && (place.term === term || (seq === 0 && place.term < term))
 }

@@ -1,7 +1,5 @@
-import type { FlowStates } from '../state/states.js'
 import type { FlowRef } from '../tenant.js'
 import { flowTag } from '../tenant.js'
-import type { Groups } from './groups.js'
 import type { Outcome, RetainedLog, Retention } from './log.js'
 
 /** Retention is overstepped by this factor before a flow is trimmed: one deletion for many publishes. */
@@ -13,14 +11,19 @@ const FLOORS = 100_000
 /** Flows trimmed by one statement. */
 const TRIM_FLOWS = 100
 
+/** What is kept beside the logs of flows, and has to be told when it is old. */
+export interface Forgetful {
+  /** Forgets what nobody has touched for so long; at most so many of each kind. */
+  forget(olderThanMs: number, most: number): Promise<unknown>
+}
+
 /**
  * Keeps every flow within its retention. By count: the process that publishes sees a flow grow and trims it.
  * By age: every process sweeps the flows whose oldest event is too old, and those that have none for long.
  */
 export class Upkeep {
   readonly #log: RetainedLog
-  readonly #states: FlowStates
-  readonly #groups: Groups
+  readonly #beside: readonly Forgetful[]
   readonly #retention: Retention
   readonly #floors = new Map<string, number>()
   /** Flows to trim, and the seq at which that was seen. */
@@ -31,12 +34,11 @@ export class Upkeep {
   #closed = false
 
   constructor(
-    parts: { readonly log: RetainedLog; readonly states: FlowStates; readonly groups: Groups },
+    parts: { readonly log: RetainedLog; readonly beside: readonly Forgetful[] },
     retention: Retention,
   ) {
     this.#log = parts.log
-    this.#states = parts.states
-    this.#groups = parts.groups
+    this.#beside = parts.beside
     this.#retention = retention
   }
 
@@ -93,8 +95,7 @@ export class Upkeep {
     const ignore = () => 0
     while (!this.#closed && (await this.#log.trimOldest(this.#retention, SWEEP_FLOWS).catch(ignore)) > 0);
     await this.#log.forget(this.#retention, SWEEP_FLOWS).catch(ignore)
-    await this.#states.forget(flowAgeMs, SWEEP_FLOWS).catch(ignore)
-    await this.#groups.forget(flowAgeMs, SWEEP_FLOWS).catch(ignore)
+    for (const one of this.#beside) await one.forget(flowAgeMs, SWEEP_FLOWS).catch(ignore)
   }
 
   /** Answers false if the log let none of them: they stay due. */

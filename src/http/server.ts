@@ -10,19 +10,18 @@ import fastify, {
   LogController,
 } from 'fastify'
 import { Access } from '../access/access.js'
-import { ApiKeys } from '../access/keys.js'
 import { Tickets } from '../access/tickets.js'
 import { SpillwayError } from '../errors.js'
-import type { Spillway } from '../spillway.js'
+import { keepingOf, type Spillway } from '../spillway.js'
 import { checkTenantLimits } from '../tenant-limits.js'
 import { allowanceOf } from './allowance.js'
 import { acceptJson } from './body.js'
 import { knownCaller } from './caller.js'
 import { Canary } from './canary.js'
 import { serveDashboard } from './dashboard.js'
+import { refuseUnfit } from './fit.js'
 import { logOf } from './log.js'
 import { openapi } from './openapi.js'
-import { refuseOpenServer } from './origin.js'
 import { addPlugin } from './plugins.js'
 import { problemHeaders, problemOf, rawAnswer, toSpillwayError } from './problem.js'
 import { eventEndpoints } from './routes/events.js'
@@ -65,19 +64,28 @@ const GOODBYE_MS = 250
 
 /** Errors: `CONFIG_INVALID`. */
 export async function createServer(spillway: Spillway, options: ServerOptions = {}): Promise<HttpServer> {
-  const { config, database, live } = spillway
-  refuseOpenServer(config)
+  const { config, live } = spillway
+  const { keys, bases, secrets } = keepingOf(spillway)
+  refuseUnfit(config)
   checkTenantLimits('tenantLimits', config.tenantLimits)
-  const operatorToken = database.kind === 'embedded' ? newOperatorToken() : undefined
-  const keys = new ApiKeys(database)
-  const tickets = new Tickets(database)
+  const operatorToken = spillway.holdsDataDir ? newOperatorToken() : undefined
+  const tickets = new Tickets(secrets)
   await tickets.prepare()
   const access = new Access(config, { keys, tickets, operatorToken })
-  const streams = new Streams({ live, database }, config)
+  const streams = new Streams({ live, bases }, config)
   const canary = new Canary(spillway)
   let draining = false
 
   const loggerInstance: FastifyBaseLogger = logOf(config)
+  const offSteps = spillway.onTermStep(({ step }) => {
+    if (step !== 'opened') return
+    tickets.renew().catch((error: unknown) => {
+      loggerInstance.warn(
+        { err: error },
+        'The secret of tickets was not renewed: other instances may refuse them',
+      )
+    })
+  })
   const app = fastify({
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
@@ -166,6 +174,7 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
     await over
     clearTimeout(cut)
     canary.close()
+    offSteps()
     await app.close()
     if (operatorToken !== undefined) await removeServerFile(config.dataDir)
   }

@@ -2,10 +2,9 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Config } from '../config.js'
 import { SpillwayError } from '../errors.js'
 import { formatId, parseCursor } from '../events/cursor.js'
-import { CursorBases } from '../events/cursor-bases.js'
+import type { CursorBases } from '../events/cursor-bases.js'
 import type { Live } from '../events/live.js'
 import { Subscription } from '../events/subscription.js'
-import type { Database } from '../postgres/client.js'
 import { allowanceOf } from './allowance.js'
 import { Connection } from './connection.js'
 import { MultiReader } from './multi-reader.js'
@@ -44,12 +43,12 @@ export class Streams {
   #draining = false
 
   constructor(
-    parts: { readonly live: Live; readonly database: Database },
+    parts: { readonly live: Live; readonly bases: CursorBases },
     config: Config,
     now = () => performance.now(),
   ) {
     this.#live = parts.live
-    this.#bases = new CursorBases(parts.database)
+    this.#bases = parts.bases
     this.#config = config
     this.#now = now
     this.#timer = setInterval(

@@ -49,6 +49,11 @@ export function redisSettings(config: Options, name: string): RedisSettings | un
   }
 }
 
+/** Whether the configuration names a Redis. */
+export function namesRedis({ redisUrl, redisHost }: Pick<Config, 'redisUrl' | 'redisHost'>): boolean {
+  return redisUrl !== '' || redisHost !== ''
+}
+
 function addressIn(config: Options): RedisAddress | undefined {
   const { redisUrl, redisHost, redisPort, redisDb, redisPassword } = config
   if (redisUrl !== '') return parseAddress(redisUrl)

@@ -1,6 +1,6 @@
 import type { FlowRef } from '../tenant.js'
 import { flowTag } from '../tenant.js'
-import type { FlowActivity, FlowStates } from './states.js'
+import type { FlowActivity, FlowStates, SqlActivity } from './states.js'
 
 const WRITE_MS = 2000
 /** Flows of one statement: more would hold its row locks for long. */
@@ -17,6 +17,8 @@ interface Waiting extends FlowActivity {
 export interface ActivityOptions {
   readonly writeMs?: number
   readonly waitingFlows?: number
+  /** Where SQL publishes: looked at from `start` on. */
+  readonly bySql?: SqlActivity
 }
 
 /**
@@ -25,23 +27,23 @@ export interface ActivityOptions {
  * long as its flows stay silent.
  */
 export class Activity {
-  readonly #states: Pick<FlowStates, 'active' | 'takeActiveBySql'>
-  readonly #options: Required<ActivityOptions>
+  readonly #states: Pick<FlowStates, 'active'>
+  readonly #options: ActivityOptions & { readonly writeMs: number; readonly waitingFlows: number }
   #waiting = new Map<string, Waiting>()
   #timer: NodeJS.Timeout | undefined
   #round: Promise<void> | undefined
   #looks = false
   #closed = false
 
-  constructor(states: Pick<FlowStates, 'active' | 'takeActiveBySql'>, options: ActivityOptions = {}) {
+  constructor(states: Pick<FlowStates, 'active'>, options: ActivityOptions = {}) {
     this.#states = states
     this.#options = { writeMs: WRITE_MS, waitingFlows: WAITING_FLOWS, ...options }
   }
 
   /** Looks from now on for what SQL publishes: nobody tells of that. */
   start(): void {
-    this.#looks = true
-    this.#arm()
+    this.#looks = this.#options.bySql !== undefined
+    if (this.#looks) this.#arm()
   }
 
   /** An event of this flow was stored at `at`, in milliseconds since the epoch on the store's clock. */
@@ -64,11 +66,12 @@ export class Activity {
 
   /** Takes what there is room for: what is taken is nowhere else. */
   async #look(): Promise<void> {
-    for (let more = this.#looks; more && !this.#closed; ) {
+    const { bySql } = this.#options
+    for (let more = this.#looks; bySql && more && !this.#closed; ) {
       const room = Math.min(WRITE_FLOWS, this.#options.waitingFlows - this.#waiting.size)
       if (room <= 0) return
       // The store is away: what SQL has noted stays there.
-      const taken = await this.#states.takeActiveBySql(room).catch(() => [])
+      const taken = await bySql.takeActiveBySql(room).catch(() => [])
       for (const { tenant, flow, at } of taken) this.published({ tenant, flow }, at)
       more = taken.length === room
     }

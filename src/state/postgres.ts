@@ -9,6 +9,7 @@ import {
   type FlowStates,
   type FlowStatus,
   type FlowSummary,
+  type SqlActivity,
   toStateRecord,
 } from './states.js'
 
@@ -28,7 +29,7 @@ interface SummaryRow extends MetaRow {
   readonly last_event_id: string | null
 }
 
-export class PostgresStates implements FlowStates {
+export class PostgresStates implements FlowStates, SqlActivity {
   readonly #db: Database
 
   constructor(db: Database) {
@@ -83,6 +84,7 @@ export class PostgresStates implements FlowStates {
     return row ? toMeta(row) : null
   }
 
+  /** Forgets the states of flows that have no log (any more), untouched for so long; at most `flows` of them. */
   async forget(olderThanMs: number, flows: number): Promise<number> {
     const gone = await this.#db.scoped('all', (tx) =>
       tx.query(

@@ -64,7 +64,7 @@ export interface StateRecord {
 }
 
 /**
- * State and metadata of flows. PostgreSQL is the truth: a state has no end of its own.
+ * State and metadata of flows: a state stays for as long as its flow is kept.
  * Errors: `STORE_UNAVAILABLE` (temporary) from every method.
  */
 export interface FlowStates {
@@ -73,20 +73,22 @@ export interface FlowStates {
   get(ref: FlowRef): Promise<FlowState | null>
   clear(ref: FlowRef): Promise<void>
   meta(ref: FlowRef): Promise<FlowMeta | null>
-  /** Forgets the states of flows that have no log (any more), untouched for so long; at most `flows` of them. */
-  forget(olderThanMs: number, flows: number): Promise<number>
   /**
    * Notes when flows were last published to; never moves one back in time. Answers those that were written: the
    * others are held by another transaction at this moment, or are not there.
    */
   active(flows: readonly FlowActivity[]): Promise<FlowRef[]>
+  /** Order: last active first. */
+  list(tenant: string, query: FlowQuery): Promise<FlowSummary[]>
+}
+
+/** A store that others publish in beside this package. */
+export interface SqlActivity {
   /**
    * Takes, from all processes, flows that `spillway.publish()` has published to: the caller is the one who notes
    * them. At most `flows` of them, in no order.
    */
   takeActiveBySql(flows: number): Promise<FlowActivity[]>
-  /** Order: last active first. */
-  list(tenant: string, query: FlowQuery): Promise<FlowSummary[]>
 }
 
 /** Bytes of a state as JSON. */

@@ -7,7 +7,7 @@ import type { Timing } from './timing.js'
  * A refusal that is our own mistake (no permission, a wrong type) is never `down`: another store would not mend it.
  */
 export class RedisView {
-  readonly #redis: TermRedis
+  readonly #redis: Pick<TermRedis, 'look'>
   readonly #timing: Timing
   readonly #around: Surroundings
   readonly #changed: () => void
@@ -23,7 +23,7 @@ export class RedisView {
   #lookedAt = Number.NEGATIVE_INFINITY
   #closed = false
 
-  constructor(redis: TermRedis, timing: Timing, around: Surroundings, changed: () => void) {
+  constructor(redis: Pick<TermRedis, 'look'>, timing: Timing, around: Surroundings, changed: () => void) {
     this.#redis = redis
     this.#timing = timing
     this.#around = around

@@ -63,6 +63,17 @@ describe('continuity', () => {
     expect(continuity.event(event('2-11'))).toEqual({ duplicate: false, gap: undefined })
   })
 
+  test('a flow may begin by the clock of a Redis alone, and is counted from there', () => {
+    const continuity = new Continuity()
+    continuity.start('f', '0')
+    expect(continuity.event(event('28000000-28000000123457')).gap).toBeUndefined()
+    expect(continuity.event(event('28000000-28000000123458')).gap).toBeUndefined()
+    expect(continuity.event(event('28000000-28000000123460')).gap).toMatchObject({ reason: 'unknown' })
+    const counted = new Continuity()
+    counted.start('f', '0')
+    expect(counted.event(event('1-3')).gap).toMatchObject({ from: '1-1', to: '1-2', reason: 'unknown' })
+  })
+
   test('flows are counted apart, and the first event of a flow is taken as it comes', () => {
     const continuity = new Continuity()
     expect(continuity.event(event('1-5', 'a')).gap).toBeUndefined()

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { readConfig } from '../../src/config.js'
-import { Backbone } from '../../src/events/backbone.js'
-import { Groups } from '../../src/events/groups.js'
+import { PostgresBackbone } from '../../src/events/backbone.js'
+import { PostgresGroups } from '../../src/events/postgres-groups.js'
 import type { FlowEvent } from '../../src/index.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import { Tenant } from '../../src/spillway.js'
@@ -29,7 +29,7 @@ async function startNode(name: string, postgresUrl: string, redisUrl: string): P
   const options = { url: postgresUrl, listenUrl: null, poolSize: 4, statementTimeoutMs: 500 }
   const database = new ServerDatabase(options)
   const config = readConfig({})
-  const backbone = new Backbone({
+  const backbone = new PostgresBackbone({
     config,
     database,
     term: instance.controller,
@@ -39,7 +39,7 @@ async function startNode(name: string, postgresUrl: string, redisUrl: string): P
   })
   await backbone.start()
   const { log, intake, live } = backbone
-  const parts = { states: new PostgresStates(database), groups: new Groups(database), limits: config }
+  const parts = { states: new PostgresStates(database), groups: new PostgresGroups(database), limits: config }
   return {
     instance,
     tenant: new Tenant('acme', { log, appender: intake, live, ...parts }),

@@ -43,7 +43,7 @@ describe('fast flows on the store that reigns', () => {
     database = new ServerDatabase({ url: fresh.url, listenUrl: null, poolSize: 2 })
     await migrate(database)
     kinds = new Kinds(database)
-    onRedis = new RedisLog({ redis, maxEvents: 10_000, silenceMs: 1e9, term, kinds })
+    onRedis = new RedisLog({ redis, maxEvents: 10_000, silenceMs: 1e9, term, beginnings: kinds })
     log = new FastLog({ term, redis: onRedis, postgres: new PostgresLog(database), kinds })
   })
   afterAll(async () => {

@@ -13,7 +13,13 @@ for (const [kind, start] of Object.entries(REDIS_KINDS)) {
     const redis = openClient(set.url, {}, { commandTimeoutMs: 5000 })
     await redis.ready(10_000)
     const term = new FixedTerm(reignOf(1))
-    const log = new RedisLog({ redis, term, maxEvents: 10_000, silenceMs: 1e9, kinds: { base: () => 0 } })
+    const log = new RedisLog({
+      redis,
+      term,
+      maxEvents: 10_000,
+      silenceMs: 1e9,
+      beginnings: { base: () => 0 },
+    })
     const close = async () => {
       redis.close()
       await set.remove()

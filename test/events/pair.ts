@@ -1,9 +1,9 @@
 import { readConfig } from '../../src/config.js'
 import { SpillwayError } from '../../src/errors.js'
-import { Backbone } from '../../src/events/backbone.js'
+import { PostgresBackbone } from '../../src/events/backbone.js'
 import { Flow, type FlowParts } from '../../src/events/flow.js'
-import { Groups } from '../../src/events/groups.js'
 import type { Draft, Durability, Outcome } from '../../src/events/log.js'
+import { PostgresGroups } from '../../src/events/postgres-groups.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import { PostgresStates } from '../../src/state/postgres.js'
 import { flowTag } from '../../src/tenant.js'
@@ -19,7 +19,7 @@ const OFTEN = { ...QUICK, trustMs: 2000, healthyMs: 100, longestHealthyMs: 100 }
 export interface Half {
   readonly instance: Instance
   readonly database: ServerDatabase
-  readonly backbone: Backbone
+  readonly backbone: PostgresBackbone
   /** A flow of the tenant `acme`, as users hold it. */
   flow(name: string, durability?: Durability): Flow
   close(): Promise<void>
@@ -41,7 +41,7 @@ export async function openHalf(
     redis: { commandTimeoutMs, connectTimeoutMs: 1000, ca },
   })
   const database = new ServerDatabase({ url: urls.postgres, listenUrl: null, poolSize: 4 })
-  const backbone = new Backbone({
+  const backbone = new PostgresBackbone({
     config,
     database,
     term: instance.controller,
@@ -61,7 +61,7 @@ export async function openHalf(
     appender: backbone.intake,
     live: backbone.live,
     states: new PostgresStates(database),
-    groups: new Groups(database),
+    groups: new PostgresGroups(database),
     limits: config,
   }
   const flow = (name: string, durability?: Durability) =>
@@ -106,7 +106,7 @@ export async function openPair(
 async function appendAs(
   durability: Durability,
   drafts: readonly Draft[],
-  { intake }: Backbone,
+  { intake }: Pick<PostgresBackbone, 'intake'>,
 ): Promise<readonly Outcome[]> {
   const calls = new Map<string, number[]>()
   drafts.forEach((draft, place) => {

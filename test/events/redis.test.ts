@@ -45,7 +45,7 @@ describe('fast flows on Redis', () => {
         onChange: () => () => undefined,
         join: () => undefined,
       },
-      kinds: { base: () => base },
+      beginnings: { base: () => base },
     })
   })
   afterAll(async () => {

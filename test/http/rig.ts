@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { Streams } from '../../src/http/streams.js'
 import { type Config, Spillway, SpillwayError } from '../../src/index.js'
+import { keepingOf } from '../../src/spillway.js'
 
 /** Streams over a bare node:http server, in front of a real store. */
 export interface Rig {
@@ -18,7 +19,7 @@ export async function openRig(
   config: Partial<Config> = {},
 ): Promise<Rig> {
   const spillway = await Spillway.open({ ...options, config })
-  const streams = new Streams({ live: spillway.live, database: spillway.database }, spillway.config)
+  const streams = new Streams({ live: spillway.live, bases: keepingOf(spillway).bases }, spillway.config)
   const server = createServer((req, res) => {
     const query = new URL(req.url ?? '/', 'http://localhost').searchParams
     const header = req.headers['last-event-id']

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { CursorBases } from '../../src/events/cursor-bases.js'
 import { cursorMark, formatMultiCursor } from '../../src/events/multi-cursor.js'
+import { keepingOf } from '../../src/spillway.js'
 import { seeded } from '../chaos/random.js'
 import { freshDatabase } from '../support/database.js'
 import { eventually } from '../support/eventually.js'
@@ -107,7 +107,7 @@ describe('a stream of several flows', () => {
     const flows = names('ahead', 60).sort()
     await Promise.all(flows.map((flow) => publish(rigs[0], flow, 2)))
     const places = flows.map(() => ({ term: 1, seq: 1000 }))
-    const base = await new CursorBases(rigs[0].spillway.database).store('acme', places)
+    const base = await keepingOf(rigs[0].spillway).bases.store('acme', places)
     const cursor = formatMultiCursor(cursorMark('acme', flows), places, base) ?? ''
     const reader = await openStream(rigs[1].url(flows), { lastEventId: cursor })
     await reader.until(got(60))

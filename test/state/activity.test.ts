@@ -131,7 +131,6 @@ describe('what is written of many flows together', () => {
     let tried = 0
     const gathered = new Activity(
       {
-        takeActiveBySql: async () => [],
         active: (flows) => {
           tried += 1
           return away ? Promise.reject(new Error('away')) : states().active(flows)
@@ -246,12 +245,17 @@ describe('a publish in SQL', () => {
           written += 1
           return []
         },
-        takeActiveBySql: async (flows) => {
-          asked.push(flows)
-          return []
+      },
+      {
+        writeMs: 5,
+        waitingFlows: 2,
+        bySql: {
+          takeActiveBySql: async (flows) => {
+            asked.push(flows)
+            return []
+          },
         },
       },
-      { writeMs: 5, waitingFlows: 2 },
     )
     gathered.start()
     gathered.published({ tenant, flow: 'a' }, later(0))
@@ -269,17 +273,12 @@ describe('a publish in SQL', () => {
   it('is looked for again after the store was away', async () => {
     const tenant = await flowsOf('a', 'b')
     let looks = 0
-    const gathered = new Activity(
-      {
-        active: (flows) => states().active(flows),
-        takeActiveBySql: async () => {
-          looks += 1
-          if (looks === 1) throw new Error('away')
-          return looks === 2 ? [{ tenant, flow: 'a', at: later(0) }] : []
-        },
-      },
-      { writeMs: 5 },
-    )
+    const takeActiveBySql = async () => {
+      looks += 1
+      if (looks === 1) throw new Error('away')
+      return looks === 2 ? [{ tenant, flow: 'a', at: later(0) }] : []
+    }
+    const gathered = new Activity(states(), { writeMs: 5, bySql: { takeActiveBySql } })
     gathered.start()
     await isFirst(tenant, 'a')
     await gathered.close()

@@ -1,11 +1,11 @@
 import { Type } from '@sinclair/typebox'
-import type { ApiKeys } from '../../access/keys.js'
+import type { Keys } from '../../access/keys.js'
 import { requireScope } from '../../access/principal.js'
 import { type Endpoint, endpoint } from '../endpoint.js'
 import { KeyAnswer, NewKeyAnswer, ScopeText } from '../schemas.js'
 
 /** An administrator's keys are those of the own tenant. */
-export function keyEndpoints(keys: ApiKeys): Endpoint[] {
+export function keyEndpoints(keys: Keys): Endpoint[] {
   return [
     endpoint({
       method: 'POST',

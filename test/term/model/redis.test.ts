@@ -81,7 +81,7 @@ describe('Redis, as the simulation plays it', () => {
       maxEvents: 10,
       silenceMs: 60_000,
       term,
-      kinds: { base: () => 0 },
+      beginnings: { base: () => 0 },
     })
     const flush = async () => void (await client.call('flushall'))
     const ask = (request: Request) => {
