@@ -69,7 +69,7 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
   const tickets = new Tickets(database)
   await tickets.prepare()
   const access = new Access(config, { keys, tickets, operatorToken })
-  const streams = new Streams({ live, database }, config)
+  const streams = new Streams({ live, database, apart: () => spillway.apart }, config)
   const canary = new Canary(spillway)
   let draining = false
 
