@@ -121,6 +121,7 @@ export class Spillway {
       stores.onStep((step) => spillway.#tell(step))
       await stores.begin()
       spillway.#upkeep.start()
+      spillway.#activity.start()
       return spillway
     } catch (error) {
       await stores.close()
