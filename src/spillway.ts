@@ -130,6 +130,12 @@ export class Spillway {
     return this.#stores.status()
   }
 
+  /** Whether this instance alone cannot reach the store that reigns: the others go on with it, and serve better. */
+  get apart(): boolean {
+    const { reign, view } = this.term
+    return reign?.store === 'redis' && view === 'down'
+  }
+
   /** The term in the words of the API. */
   termReport(): TermReport {
     const { row, fleet, trusted, problem = null, reign } = this.term

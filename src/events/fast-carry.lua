@@ -5,6 +5,11 @@
 -- as it is. Answers how far it has come; nothing, and does nothing, if it "follows" on what this Redis has no more.
 local function text(n) return string.format('%.0f', n) end
 local function seqOf(id) return tonumber(string.match(id, '-(%d+)$')) end
+-- Somebody else's key under one of these names would keep all flows from coming back: what PostgreSQL has counts more.
+for name, kind in pairs({ [stream] = 'stream', [log] = 'hash', [keys] = 'zset' }) do
+  local found = redis.call('TYPE', name).ok
+  if found ~= kind and found ~= 'none' then redis.call('DEL', name) end
+end
 local state = redis.call('HMGET', log, 'head', 'term', 'terms')
 local head, terms = tonumber(state[1]), state[3] or ''
 if follows == '1' and (head or 0) < tonumber(first) - 1 then return false end

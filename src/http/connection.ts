@@ -17,8 +17,7 @@ const LAST_CHUNK = '0\r\n\r\n'
  * object would frame and copy them again for each.
  */
 export class Connection {
-  /** Monotonic ms at which it ends so that its reader reconnects. */
-  readonly endsAt: number
+  #endsAt: number
   readonly #socket: Socket
   readonly #chunked: boolean
   readonly #bufferBytes: number
@@ -33,9 +32,19 @@ export class Connection {
     this.#socket = socket
     this.#chunked = res.req.httpVersionMajor === 1 && res.req.httpVersionMinor >= 1
     this.#bufferBytes = options.bufferBytes
-    this.endsAt = options.endsAt
+    this.#endsAt = options.endsAt
     this.#wroteAt = options.now
     this.#sentAt = options.now
+  }
+
+  /** Monotonic ms at which it ends so that its reader reconnects. */
+  get endsAt(): number {
+    return this.#endsAt
+  }
+
+  /** Ends it earlier than it would, if that is earlier. */
+  endBy(at: number): void {
+    this.#endsAt = Math.min(this.#endsAt, at)
   }
 
   get open(): boolean {

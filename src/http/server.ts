@@ -72,7 +72,7 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
   const tickets = new Tickets(secrets)
   await tickets.prepare()
   const access = new Access(config, { keys, tickets, operatorToken })
-  const streams = new Streams({ live, bases }, config)
+  const streams = new Streams({ live, bases, apart: () => spillway.apart }, config)
   const canary = new Canary(spillway)
   let draining = false
 

@@ -22,6 +22,10 @@ export interface StreamRequest {
 }
 
 const RETRY_MS = 1000
+/** For so long an instance must be apart from the store that reigns before its readers are sent elsewhere. */
+const APART_MS = 3000
+/** Life of a stream that somebody opens here all the same. */
+const APART_LIFE_MS = 5000
 const TICK_MS = 1000
 
 const SSE_HEADERS = {
@@ -40,14 +44,18 @@ export class Streams {
   readonly #open = new Map<Connection, () => void>()
   readonly #ofTenant = new Map<string, number>()
   readonly #timer: NodeJS.Timeout
+  readonly #apart: () => boolean
+  #apartSince: number | undefined
+  #shedding = false
   #draining = false
 
   constructor(
-    parts: { readonly live: Live; readonly bases: CursorBases },
+    parts: { readonly live: Live; readonly bases: CursorBases; readonly apart?: () => boolean },
     config: Config,
     now = () => performance.now(),
   ) {
     this.#live = parts.live
+    this.#apart = parts.apart ?? (() => false)
     this.#bases = parts.bases
     this.#config = config
     this.#now = now
@@ -94,7 +102,8 @@ export class Streams {
 
     const now = this.#now()
     // Not all at once: what was opened together must not come back together.
-    const endsAt = now + streamLifeMs * (0.8 + 0.2 * Math.random())
+    const lifeMs = this.#shedding ? APART_LIFE_MS : streamLifeMs
+    const endsAt = now + lifeMs * (0.8 + 0.2 * Math.random())
     const connection = new Connection(res, { bufferBytes: streamBufferBytes, endsAt, now })
     const close = request.multi ? this.#readMany(connection, request) : this.#readOne(connection, request)
     this.#open.set(connection, close)
@@ -148,8 +157,18 @@ export class Streams {
     connection.end()
   }
 
+  /** Sends the readers of an instance that is apart to where events arrive, spread as at its end. */
+  #shed(now: number): void {
+    this.#apartSince = this.#apart() ? (this.#apartSince ?? now) : undefined
+    const shedding = this.#apartSince !== undefined && now - this.#apartSince >= APART_MS
+    if (shedding && !this.#shedding)
+      for (const connection of this.#open.keys()) connection.endBy(now + this.#config.drainMs * Math.random())
+    this.#shedding = shedding
+  }
+
   #tick(): void {
     const now = this.#now()
+    this.#shed(now)
     const { streamBufferBytes: bufferBytes, streamStallMs: stallMs, heartbeatMs } = this.#config
     for (const connection of this.#open.keys()) {
       if (now >= connection.endsAt && connection.open) this.#end(connection)

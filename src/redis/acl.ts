@@ -7,7 +7,7 @@ export const COMMANDS = [
   ...['ping', 'info', 'select', 'client|setname', 'cluster|slots', 'cluster|info', 'asking'],
   ...['eval', 'evalsha', 'script|load'],
   ...['publish', 'spublish', 'subscribe', 'unsubscribe', 'ssubscribe', 'sunsubscribe', 'pubsub|numsub'],
-  ...['time', 'del', 'pexpire', 'get', 'set', 'hdel', 'hmget', 'hset'],
+  ...['time', 'type', 'del', 'pexpire', 'get', 'set', 'hdel', 'hmget', 'hset'],
   ...['xadd', 'xdel', 'xlen', 'xrange', 'xrevrange'],
   ...['zadd', 'zcard', 'zremrangebyscore', 'zscore'],
 ] as const

@@ -98,6 +98,22 @@ describe('a mistake of ours, which another store would not mend', () => {
     await staysSo()
   })
 
+  it('a foreign key in the place of a fast flow keeps nobody from coming back to Redis', async () => {
+    const [one] = halves as [Half]
+    await one.flow('spoilt', 'fast').publish('tick', { n: 1 }, { key: 'k1' })
+    one.instance.controller.ask('postgres', 'operator')
+    const away = await reigns(fleet(), 'postgres', number)
+    await one.flow('spoilt').publish('tick', { n: 2 }, { key: 'k2' })
+    for (const name of FLOW_KEYS) {
+      await server.ask('DEL', ofAcme(name, 'spoilt'))
+      await server.ask('LPUSH', ofAcme(name, 'spoilt'), 'foreign')
+    }
+    one.instance.controller.ask('redis', 'operator')
+    expect(await reigns(fleet(), 'redis', away)).toBe(away + 1)
+    await one.flow('spoilt').publish('tick', { n: 3 })
+    expect((await one.flow('spoilt').history()).map(({ payload }) => payload)).toEqual([{ n: 2 }, { n: 3 }])
+  })
+
   it('a foreign key in the place of a marker', async () => {
     const marker = key('term:marker', { bucket: 'b07' })
     await server.ask('DEL', marker)

@@ -68,8 +68,7 @@ export function healthEndpoints({ spillway, canary, isDraining }: HealthParts): 
         const { reign } = spillway.term
         if (!reign) throw new SpillwayError('NOT_READY', 'This instance does not know which store reigns')
         const { number: term, store } = reign
-        // The others go on with it: this one alone is cut off, and its load is better served there.
-        if (store === 'redis' && spillway.term.view === 'down') {
+        if (spillway.apart) {
           throw new SpillwayError('NOT_READY', 'Redis reigns, and this instance cannot reach it')
         }
         return { status: 'ready', mode, term, store, instance: instanceId, delivery_ms: ms }
