@@ -10,7 +10,7 @@ local function text(n) return string.format('%.0f', n) end
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local at = text(now)
-
+redis.call('XLEN', stream) redis.call('ZCARD', keys) -- Somebody else's key of another type stops it before anything is written.
 local state = redis.call('HMGET', log, 'head', 'term', 'terms', 'carried', 'renewed')
 local head, term, terms = tonumber(state[1]), tonumber(state[2]), state[3]
 if term and term > reign then return { 'PASSED' } end

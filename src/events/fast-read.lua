@@ -3,7 +3,7 @@
 -- A stretch of a fast flow. Answers {head, term, from, floor, entries}; nothing for a flow that has no log here.
 -- Ends after the entry with which the payloads exceed the bytes, and before it if it is not the first.
 local state = redis.call('HMGET', log, 'head', 'term', 'from', 'terms')
-if not state[1] then return {} end
+if not state[1] or not state[4] then return {} end
 local function text(n) return string.format('%.0f', n) end
 local function seqOf(id) return tonumber(string.match(id, '-(%d+)$')) end
 after, before, limit, bytes = tonumber(after), tonumber(before), tonumber(limit), tonumber(bytes)

@@ -11,12 +11,19 @@ export interface LeadParts {
   readonly redis: TermRedis | undefined
   readonly timing: Timing
   readonly around: Surroundings
-  /** Of the Redis that this instance sees. */
-  readonly identity: () => string | null
   /** Told of what should not have happened. */
   readonly failed: (error: unknown) => void
   /** Told that something was carried, so that what it was for goes on. */
   readonly carried: () => void
+}
+
+interface CarryOver {
+  /** Of the term that ends. */
+  readonly number: number
+  readonly attempt: string
+  readonly identity: string | null
+  readonly state: 'done' | 'failed'
+  readonly count: number
 }
 
 /** What one instance does in a turn: its own stop, and what whoever leads has to do for all. */
@@ -25,7 +32,7 @@ export class Lead {
   readonly #parts: LeadParts
   #stopped = 0
   #ledSince: number | undefined
-  #carried: { number: number; attempt: string; state: 'done' | 'failed'; count: number } | undefined
+  #carried: CarryOver | undefined
   #bulkFor = 0
   /** What is being carried, one after the other; the beats go on meanwhile. */
   #carrying: Promise<void> = Promise.resolve()
@@ -103,17 +110,27 @@ export class Lead {
     })
   }
 
-  async #carry(row: TermRow): Promise<void> {
+  async #carry({ number }: TermRow): Promise<void> {
     const attempt = randomUUID()
+    this.#carried = { number, attempt, identity: null, state: 'failed', count: 0 }
     try {
+      // The mark comes first: what Redis loses from now on takes it along, or shows in another identity.
+      const identity = await this.#mark(number + 1, attempt)
+      if (identity === undefined) return
       // Also from one Redis to another: leases that were reclaimed must be known there.
-      const count = await this.#carryAll(row.number, 'rest')
-      const marked = await this.#parts.redis?.mark(row.number + 1, attempt)
-      this.#carried = { number: row.number, attempt, state: marked ? 'done' : 'failed', count }
+      const count = await this.#carryAll(number, 'rest')
+      this.#carried = { number, attempt, identity, state: 'done', count }
     } catch (error) {
       this.#tell(error)
-      this.#carried = { number: row.number, attempt, state: 'failed', count: 0 }
     }
+  }
+
+  /** Answers in which Redis; undefined if the mark is not there. */
+  async #mark(number: number, attempt: string): Promise<string | undefined> {
+    const { redis } = this.#parts
+    if (!(await redis?.mark(number, attempt))) return undefined
+    const seen = await redis?.look()
+    return seen?.marker === `${number}:carrying:${attempt}` ? seen.identity : undefined
   }
 
   async #carryAll(number: number, part: 'bulk' | 'rest'): Promise<number> {
@@ -123,14 +140,14 @@ export class Lead {
   }
 
   #opening(row: TermRow, early: boolean): Opening {
-    const { timing, identity } = this.#parts
+    const { timing } = this.#parts
     const toRedis = row.want === 'redis'
     const carried = toRedis ? this.#carried : undefined
     return {
-      identity: toRedis ? identity() : null,
+      identity: carried?.identity ?? null,
       attempt: carried?.attempt ?? null,
-      // Leases that nobody has reclaimed may still be held; a new Redis may have lost some.
-      quarantineMs: early && !(toRedis && row.store === 'redis') ? 0 : timing.longestLeaseMs * DRIFT,
+      // Leases that nobody has reclaimed may still be held.
+      quarantineMs: early ? 0 : timing.longestLeaseMs * DRIFT,
       healthyMs: row.store === 'redis' ? healthyAfter(row, toRedis, timing) : row.healthyMs,
       early,
       carried: carried?.count ?? 0,

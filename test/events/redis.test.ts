@@ -7,29 +7,16 @@ import type { StoredEvent } from '../../src/events/log.js'
 import { RedisLog } from '../../src/events/redis.js'
 import type { RedisClient } from '../../src/redis/client.js'
 import { key } from '../../src/redis/keys.js'
-import { fenceFloor, type Reign } from '../../src/term/term.js'
 import { openClient } from '../redis/open.js'
 import { eventually } from '../support/eventually.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
+import { reignOf } from '../term/reign.js'
 import { draft, eventOf, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
 import { upTo } from './readers.js'
 
 function appendOnly({ folder }: RedisServer): string {
   const files = join(folder, 'appendonlydir')
   return join(files, readdirSync(files).find((name) => name.endsWith('.incr.aof')) ?? '')
-}
-
-/** Without markers. */
-function reignOf(number: number, identity: string): Reign {
-  return {
-    number,
-    store: 'redis',
-    sign: '',
-    marker: '',
-    identity,
-    fenceFloor: fenceFloor(number),
-    quarantined: false,
-  }
 }
 
 describe('fast flows on Redis', () => {
@@ -49,12 +36,12 @@ describe('fast flows on Redis', () => {
       silenceMs: 1e9,
       term: {
         get reign() {
-          return reignOf(number, identity)
+          return reignOf(number, { identity })
         },
         get last() {
           return this.reign
         },
-        operate: (run) => run(reignOf(number, identity)),
+        operate: (run) => run(reignOf(number, { identity })),
         onChange: () => () => undefined,
         join: () => undefined,
       },
