@@ -6,7 +6,7 @@ import { type Link, startLink } from '../support/faults/link.js'
 import type { FreshDatabase } from '../support/postgres.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { reigns } from '../term/fleet.js'
-import { Ledger, type Node, startNode } from './nodes.js'
+import { Ledger, missing, type Node, startNode } from './nodes.js'
 
 const FLOWS = ['both', 'silent']
 
@@ -65,7 +65,7 @@ describe('an instance that PostgreSQL has not heard of for longer than any lease
     ledger.read('from another to it, both', apart, 'both', ledger.last('both'))
     await times(5, apart, 'silent')
     c.instance.controller.ask('redis', 'operator')
-    expect(await reigns(instances(others), 'redis', number + 1)).toBe(number + 2)
+    await reigns(instances(others), 'redis', number + 1)
     for (const flow of FLOWS) await ledger.publish(b, flow)
     await link.heal()
     await reigns(instances(all), 'redis', number + 1)
@@ -73,6 +73,6 @@ describe('an instance that PostgreSQL has not heard of for longer than any lease
 
     const run = await ledger.close(b)
     expect(check(run)).toEqual([])
-    expect(run.history.get('silent')?.length).toBe(run.attempted.get('silent')?.size)
+    expect(missing(run, 'silent')).toEqual([])
   })
 })

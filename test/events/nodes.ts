@@ -1,7 +1,7 @@
 import { readConfig } from '../../src/config.js'
 import { Backbone } from '../../src/events/backbone.js'
 import { Groups } from '../../src/events/groups.js'
-import type { FlowEvent } from '../../src/index.js'
+import { type FlowEvent, SpillwayError } from '../../src/index.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import { Tenant } from '../../src/spillway.js'
 import { PostgresStates } from '../../src/state/postgres.js'
@@ -9,6 +9,8 @@ import type { GapSighting, Reading, Run, Sighting } from '../chaos/checker.js'
 import { eventually } from '../support/eventually.js'
 import { type Instance, startInstance } from '../term/fleet.js'
 import { reading, type Reading as Subscribed } from './readers.js'
+
+const REPEATED = /^(?:TERM_UNKNOWN|OUTCOME_UNKNOWN|STORE_UNAVAILABLE)$/
 
 /** An instance whose term is quick, with the events of the product upon it. */
 export interface Node {
@@ -50,15 +52,24 @@ export class Ledger {
   readonly #attempted = new Map<string, Set<string>>()
   readonly #acknowledged = new Map<string, Sighting[]>()
   readonly #readings: { reading: Omit<Reading, 'seen'>; subscribed: Subscribed }[] = []
+  readonly #repeated = new Set<string>()
   #count = 0
 
-  /** Publishes once and answers the event's id. */
-  async publish(node: Node, flow: string): Promise<string> {
+  /** Publishes an event until it is acknowledged: on a busy machine a term may end of itself. */
+  async publish(node: Node, flow: string): Promise<void> {
     const key = `p:${this.#count++}`
     of(this.#attempted, flow, () => new Set<string>()).add(key)
-    const { id } = await node.tenant.flow(flow, { durability: 'fast' }).publish('tick', { key }, { key })
-    of(this.#acknowledged, flow, () => []).push({ id, key })
-    return id
+    const publish = () => node.tenant.flow(flow, { durability: 'fast' }).publish('tick', { key }, { key })
+    for (;;) {
+      try {
+        const { id } = await publish()
+        of(this.#acknowledged, flow, () => []).push({ id, key })
+        return
+      } catch (error) {
+        if (!(error instanceof SpillwayError && REPEATED.test(error.code))) throw error
+        if (error.code !== 'TERM_UNKNOWN') this.#repeated.add(key)
+      }
+    }
   }
 
   /** Reads from a cursor until the end. */
@@ -91,6 +102,7 @@ export class Ledger {
         seen: subscribed.events.map(sightingOf),
       })),
       fast: new Set(this.#attempted.keys()),
+      repeated: this.#repeated,
     }
   }
 
@@ -115,6 +127,12 @@ function sightingOf(event: FlowEvent): Sighting | GapSighting {
 
 function eventOf({ id, payload }: FlowEvent): Sighting {
   return { id, key: (payload as { key: string }).key }
+}
+
+/** Events that were published to a flow and are not in its log any more. */
+export function missing({ attempted, history }: Run, flow: string): string[] {
+  const kept = new Set(history.get(flow)?.map(({ key }) => key))
+  return [...(attempted.get(flow) ?? [])].filter((key) => !kept.has(key))
 }
 
 function of<T>(map: Map<string, T>, key: string, make: () => T): T {
