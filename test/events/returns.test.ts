@@ -7,7 +7,7 @@ import { copyAppendOnly } from '../support/faults/redis-faults.js'
 import type { FreshDatabase } from '../support/postgres.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { reigns } from '../term/fleet.js'
-import { Ledger, type Node, startNode } from './nodes.js'
+import { Ledger, missing, type Node, startNode } from './nodes.js'
 
 /** Published before, during and after; before and after; before alone, as far as the last word. */
 const FLOWS = ['always', 'around', 'during']
@@ -89,15 +89,14 @@ describe('a Redis that fails comes back', () => {
       const taken = ledger.last('always') as string
       for (const flow of FLOWS) ledger.read(`${flow} from its beginning, on PostgreSQL`, b, flow)
       await mend()
-      expect(await reigns(instances, 'redis', away)).toBe(away + 1)
+      await reigns(instances, 'redis', away)
       for (const flow of FLOWS) ledger.read(`${flow} from its beginning, after all`, a, flow)
       ledger.read('always from what PostgreSQL took last', b, 'always', taken)
       await publish(...FLOWS)
       const run = await ledger.close(b)
       expect(check(run)).toEqual([])
-      const [always, , during] = FLOWS.map((flow) => run.history.get(flow)?.length ?? 0)
-      expect(during).toBe(12)
-      expect(always).toBeGreaterThanOrEqual((run.attempted.get('always')?.size ?? 0) - lost)
+      expect(missing(run, 'during')).toEqual([])
+      expect(missing(run, 'always').length).toBeLessThanOrEqual(lost)
     },
   )
 })
