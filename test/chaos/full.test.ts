@@ -1,8 +1,8 @@
 import { afterEach, it } from 'vitest'
 import { expectChaosToHold } from './full-check.js'
 
-/** With its start and its end a minute and a quarter. */
-const FOR_MS = 55_000
+/** With its start and its end a minute, and a little. */
+const FOR_MS = 50_000
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {

@@ -152,6 +152,11 @@ function truncateAppendOnly({ folder }: RedisServer): void {
   truncateSync(path, Math.floor((statSync(path).size * 2) / 3))
 }
 
+/** What a Redis has in its append-only files, for another one that is not running. */
+export function copyAppendOnly(from: RedisServer, to: RedisServer): void {
+  copyFolder(join(from.folder, APPEND_ONLY), join(to.folder, APPEND_ONLY))
+}
+
 function copyFolder(from: string, to: string): void {
   if (!existsSync(from)) throw new Error(`Redis has no ${from}: it needs its append-only file`)
   rmSync(to, { recursive: true, force: true })
