@@ -1,6 +1,6 @@
 import { SpillwayError } from '../errors.js'
 import type { Database } from '../postgres/client.js'
-import type { OperateOptions, Participant, Reign, Term } from './term.js'
+import { fenceFloor, type OperateOptions, type Participant, type Reign, type Term } from './term.js'
 import { DRIFT, TIMING } from './timing.js'
 
 /** In which another instance is taken for alive. */
@@ -50,7 +50,11 @@ export class FixedTerm implements Term {
       )
     }
     const quarantineMs = Math.max(row.quarantine ?? 0, 0) * DRIFT
-    return new FixedTerm({ number: row.number, store: 'postgres', marker: undefined }, quarantineMs)
+    const { number } = row
+    return new FixedTerm(
+      { number, store: 'postgres', sign: '', marker: '', identity: '', fenceFloor: fenceFloor(number) },
+      quarantineMs,
+    )
   }
 
   get last(): Reign {

@@ -2,13 +2,29 @@ import type { Queryable } from '../postgres/client.js'
 
 export type StoreName = 'redis' | 'postgres'
 
+/** Fences that one reign can give: whoever takes over without knowing them begins behind all. */
+const FENCES = 2 ** 32
+
+export function fenceFloor(number: number): number {
+  return number * FENCES
+}
+
 /** One store's reign. */
 export interface Reign {
   /** Grows by one at every opening; the `term` of what this reign numbers. */
   readonly number: number
   readonly store: StoreName
-  /** What the marker in Redis says while this reign is open there; undefined where there is none to check. */
-  readonly marker: { readonly key: string; readonly value: string } | undefined
+  /** What each marker in Redis says while this reign is open there; empty on PostgreSQL. */
+  readonly sign: string
+  /** Key of the marker that stands for all, on a single server; empty where each bucket of keys has its own. */
+  readonly marker: string
+  /** Fences of this reign are greater, and smaller than those of the next one. */
+  readonly fenceFloor: number
+  /**
+   * Of the Redis that reigns; empty on PostgreSQL. What is for it must not go to another: one that came back with older data has this
+   * reign's marker too.
+   */
+  readonly identity: string
   /**
    * Leases of the reign before may still be held that nobody knows of: what is known may be renewed, nothing granted.
    */

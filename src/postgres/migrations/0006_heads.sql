@@ -154,6 +154,10 @@ BEGIN
     WHERE h.flow_id = i.id AND h.tenant = i.tenant AND h.flow = i.flow AND h.flow_id = ANY (taken);
     found_ids := array_fill(NULL::bigint, ARRAY[cardinality(flows)]);
   END LOOP;
+  -- The next reign has begun with the flow while this waited for it.
+  IF reign IS NOT NULL AND EXISTS (SELECT FROM unnest(terms, kinds) AS t (term, kind) WHERE t.kind = 'fast' AND t.term > reign) THEN
+    RAISE EXCEPTION 'TERM_UNKNOWN: term % is over', reign USING ERRCODE = '55000';
+  END IF;
   at := date_trunc('milliseconds', clock_timestamp());
   IF found_ids IS DISTINCT FROM known THEN ids := found_ids; END IF;
 
@@ -271,6 +275,9 @@ BEGIN
   SELECT * INTO answer FROM spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[NULL::bigint], ARRAY[1],
     ARRAY['durable'], ARRAY[1], ARRAY[1], ARRAY[type], ARRAY[source], CASE WHEN key IS NOT NULL THEN ARRAY[key] END, NULL, ARRAY[payload::text],
     reign);
+  -- Made by 0010: this runs after all migrations.
+  INSERT INTO spillway.sql_activity AS s VALUES (tenant, flow, answer.at)
+  ON CONFLICT ON CONSTRAINT sql_activity_pkey DO UPDATE SET at = greatest(s.at, excluded.at);
   PERFORM set_config('spillway.tenants', outer_tenants, true);
   IF answer.odd #>> '{1,refused}' IS NOT NULL THEN
     RAISE EXCEPTION 'DURABILITY_FIXED: the flow % is fast and its log is elsewhere: publish to it through the library', flow
