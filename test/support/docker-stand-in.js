@@ -13,6 +13,7 @@ const [verb] = args
 const input = verb === 'build' ? readFileSync(0, 'utf8') : undefined
 appendFileSync(join(folder, 'asked'), `${JSON.stringify({ args, input })}\n`)
 
+if (verb === 'info') process.stdout.write(`${process.env.STAND_IN_ENGINE}\n`)
 if (verb === 'image') process.exit(existsSync(join(folder, args[2])) ? 0 : 1)
 if (verb === 'build') writeFileSync(join(folder, args[2]), '')
 if (verb === 'kill') {

@@ -11,13 +11,14 @@ const USER = 'SPILLWAY_TESTS_USER'
 
 /**
  * Puts Debian's packages into an image, and an executable for each program before all others on PATH, which runs
- * it from there. Answers false where Docker is not to be had, or is not on Linux: elsewhere a container's
- * loopback address is not this machine's.
+ * it from there. Does nothing where there is no engine, or one in a virtual machine: there a container's loopback
+ * address is not this machine's.
  */
-export function installInDocker(packages: readonly string[], programs: readonly string[]): boolean {
-  if (process.platform !== 'linux' || docker('version').status !== 0) return false
+export function installInDocker(packages: readonly string[], programs: readonly string[]): void {
+  const engine = spawnSync('docker', ['info', '--format', '{{.OperatingSystem}}'], { encoding: 'utf8' })
+  if (engine.status !== 0 || engine.stdout.startsWith('Docker Desktop')) return
   const image = buildImage(packages)
-  if (image === undefined) return false
+  if (image === undefined) return
   const folder = mkdtempSync(join(tmpdir(), MARK))
   for (const program of programs) {
     writeFileSync(join(folder, program), entry(image, program), { mode: 0o755 })
@@ -25,7 +26,6 @@ export function installInDocker(packages: readonly string[], programs: readonly 
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   // Processes of the tests inherit it.
   process.env.PATH = [folder, process.env.PATH].join(delimiter)
-  return true
 }
 
 /** Whether this executable is one of those. */

@@ -79,6 +79,9 @@ function findProgram(name: ProgramName): string | undefined {
   return undefined
 }
 
+/** Docker is on a Linux machine itself; elsewhere it is in a virtual one, whatever it says of itself. */
+const INSTALLERS = process.platform === 'linux' ? [install, runInDocker] : [install]
+
 /** Where programs may come from; each is asked only for what the ones before it could not give. */
 export interface Sources {
   find(name: ProgramName): string | undefined
@@ -91,7 +94,7 @@ export interface Sources {
  */
 export function requirePrograms(
   names: readonly ProgramName[],
-  { find, installers }: Sources = { find: findProgram, installers: [install, runInDocker] },
+  { find, installers }: Sources = { find: findProgram, installers: INSTALLERS },
 ): Record<ProgramName, string> {
   let missing = names.filter((name) => find(name) === undefined)
   for (const give of installers) {
@@ -99,8 +102,7 @@ export function requirePrograms(
     give(missing)
     missing = missing.filter((name) => find(name) === undefined)
   }
-  if (missing.length > 0)
-    throw new Error(`The tests need ${missing.join(', ')}: ${advice(missing)}, or Docker`)
+  if (missing.length > 0) throw new Error(`The tests need ${missing.join(', ')}: ${advice(missing)}`)
   return Object.fromEntries(names.map((name) => [name, find(name)])) as Record<ProgramName, string>
 }
 

@@ -275,6 +275,9 @@ BEGIN
   SELECT * INTO answer FROM spillway.append(NULL, false, ARRAY[tenant], ARRAY[flow], ARRAY[NULL::bigint], ARRAY[1],
     ARRAY['durable'], ARRAY[1], ARRAY[1], ARRAY[type], ARRAY[source], CASE WHEN key IS NOT NULL THEN ARRAY[key] END, NULL, ARRAY[payload::text],
     reign);
+  -- Made by 0010: this runs after all migrations.
+  INSERT INTO spillway.sql_activity AS s VALUES (tenant, flow, answer.at)
+  ON CONFLICT ON CONSTRAINT sql_activity_pkey DO UPDATE SET at = greatest(s.at, excluded.at);
   PERFORM set_config('spillway.tenants', outer_tenants, true);
   IF answer.odd #>> '{1,refused}' IS NOT NULL THEN
     RAISE EXCEPTION 'DURABILITY_FIXED: the flow % is fast and its log is elsewhere: publish to it through the library', flow
