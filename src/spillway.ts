@@ -5,6 +5,9 @@ import { Groups } from './events/groups.js'
 import type { Live } from './events/live.js'
 import { checkDurability } from './events/publishing.js'
 import { Upkeep } from './events/upkeep.js'
+import { LockDesk, type LockFigures } from './locks/desk.js'
+import { Leader, type LeaderOptions } from './locks/leader.js'
+import { Locks } from './locks/tenant-locks.js'
 import type { Database } from './postgres/client.js'
 import { Activity } from './state/activity.js'
 import { PostgresStates } from './state/postgres.js'
@@ -63,7 +66,8 @@ export class Spillway {
   /** The database, for the parts that are built on this. */
   readonly database: Database
   readonly live: Live
-  readonly #parts: FlowParts
+  readonly #parts: TenantParts
+  readonly #leaders = new Set<Leader>()
   readonly #backbone: Backbone
   readonly #upkeep: Upkeep
   readonly #stores: Stores
@@ -98,7 +102,9 @@ export class Spillway {
     )
     const { log, intake, live } = this.#backbone
     this.live = live
-    this.#parts = { log, appender: intake, live, states, groups, limits: config }
+    const { term, instanceId } = stores
+    const desk = new LockDesk({ instanceId, term, database, redis: redis?.client })
+    this.#parts = { log, appender: intake, live, states, groups, limits: config, desk }
   }
 
   /**
@@ -119,6 +125,7 @@ export class Spillway {
       stores.onStep((step) => spillway.#tell(step))
       await stores.begin()
       spillway.#upkeep.start()
+      spillway.#parts.desk.start()
       return spillway
     } catch (error) {
       await stores.close()
@@ -129,6 +136,22 @@ export class Spillway {
   /** One tenant's part. Errors: `INVALID_NAME`. */
   tenant(name: string): Tenant {
     return new Tenant(checkName('tenant', name), this.#parts)
+  }
+
+  /**
+   * Stands for election under this name until it is closed: of all instances that do, one leads at a time. Errors:
+   * `INVALID_NAME`, `INVALID_ARGUMENT`.
+   */
+  leader(name: string, options: LeaderOptions = {}): Leader {
+    const leader = new Leader(checkName('lock', name), this.tenant(OPERATORS).locks, options)
+    this.#leaders.add(leader)
+    void leader.ended.then(() => this.#leaders.delete(leader))
+    return leader
+  }
+
+  /** What this process has done about locks. */
+  get lockFigures(): LockFigures {
+    return this.#parts.desk.figures
   }
 
   /** Which store reigns, as this instance sees it, and the whole fleet with it. */
@@ -186,7 +209,9 @@ export class Spillway {
   /** Finishes what is under way, then closes the stores. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      await Promise.all([...this.#leaders].map((leader) => leader.close()))
       await this.#parts.appender.settled()
+      await this.#parts.desk.close()
       await this.#activity.close()
       await this.#upkeep.close()
       await this.#backbone.close()
@@ -196,13 +221,20 @@ export class Spillway {
   }
 }
 
+/** What a tenant's part is made of; one set for all tenants of a process. */
+export interface TenantParts extends FlowParts {
+  readonly desk: LockDesk
+}
+
 /** The scope of everything: a customer of the platform, whose flows no other tenant can see. */
 export class Tenant {
   readonly name: string
-  readonly #parts: FlowParts
+  readonly locks: Locks
+  readonly #parts: TenantParts
 
-  constructor(name: string, parts: FlowParts) {
+  constructor(name: string, parts: TenantParts) {
     this.name = name
+    this.locks = new Locks(name, parts.desk)
     this.#parts = parts
   }
 
