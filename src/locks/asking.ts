@@ -130,8 +130,8 @@ export class Asking {
     if ('error' in last || last.quarantined) return AWAY_MS
     const { term, bells, around } = this.#parts
     const keep = KEEP_MS * (0.8 + 0.4 * around.random())
-    const { ahead, leftMs } = last.busy
-    if (ahead > 0) return keep
+    const { first, leftMs } = last.busy
+    if (!first) return keep
     // Who dies gives nothing back.
     const ends = leftMs > 0 ? leftMs + 1 : keep
     return Math.min(keep, ends, bells.works(term.reign?.store) ? keep : DEAF_MS)

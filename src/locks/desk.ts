@@ -31,7 +31,6 @@ export interface BusyLock {
   readonly holder: string | null
   /** Since when, ISO 8601 in UTC. */
   readonly since: string | null
-  readonly waiting: number
   readonly retryAfterMs: number
 }
 
@@ -170,11 +169,10 @@ export class LockDesk {
   }
 }
 
-function busyLock({ holder, since, leftMs, waiting }: Busy, quarantined: boolean): BusyLock {
+function busyLock({ holder, since, leftMs }: Busy, quarantined: boolean): BusyLock {
   return {
     holder: holder ?? null,
     since: since === undefined ? null : new Date(since).toISOString(),
-    waiting,
     retryAfterMs: quarantined ? 1000 : Math.max(50, Math.min(1000, Math.ceil(leftMs))),
   }
 }

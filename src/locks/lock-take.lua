@@ -1,6 +1,6 @@
 -- KEYS: marker, lock, fences, queue, waiting
 -- ARGV: sign, reign, floor, last, claim, holder, ttl, kept, grant, patience, most
--- Takes a lock that is free, or a place in line. Answers {"HELD", fence}; {"BUSY", holder, since, left, ahead, waiting};
+-- Takes a lock that is free, or a place in line. Answers {"HELD", fence}; {"BUSY", holder, since, left, whether it is first};
 -- {"FULL"}: no more may wait; {"SPENT"}: the reign has no fence left here; {"TERM"}: another term reigns here.
 -- A lease of another reign does not count unless it was carried over; neither does a place in line.
 if redis.call('GET', marker) ~= sign then return { 'TERM' } end
@@ -45,24 +45,22 @@ if not live and grant == '1' and (not first or first == claim) then
   return { 'HELD', fence }
 end
 
-local count = redis.call('ZCARD', queue)
-local ahead = redis.call('ZRANK', queue, claim)
 if patience > 0 then
-  if not ahead then
-    if count >= tonumber(most) then
+  if not redis.call('ZSCORE', queue, claim) then
+    if redis.call('ZCARD', queue) >= tonumber(most) then
       for _, dead in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', now)) do redis.call('ZREM', queue, dead) end
       redis.call('ZREMRANGEBYSCORE', waiting, '-inf', now)
-      count = redis.call('ZCARD', queue)
-      if count >= tonumber(most) then return { 'FULL' } end
+      if redis.call('ZCARD', queue) >= tonumber(most) then return { 'FULL' } end
     end
     local tail = redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')
     redis.call('ZADD', queue, text(math.max(floor, tonumber(tail[2] or '0')) + 1), claim)
-    ahead, count = count, count + 1
+    first = first or claim
   end
   redis.call('ZADD', waiting, now + patience, claim)
   -- Whoever is alive asks again before its patience ends.
   redis.call('PEXPIRE', queue, 2 * patience)
   redis.call('PEXPIRE', waiting, 2 * patience)
 end
-if not live then return { 'BUSY', '', '', 0, ahead or count, count } end
-return { 'BUSY', held[4], held[5], redis.call('PTTL', lock), ahead or count, count }
+local is_first = first == claim and 1 or 0
+if not live then return { 'BUSY', '', '', 0, is_first } end
+return { 'BUSY', held[4], held[5], redis.call('PTTL', lock), is_first }

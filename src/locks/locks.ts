@@ -30,9 +30,8 @@ export interface Busy {
   readonly since: number | undefined
   /** After which the store gives it to another, unless it is renewed. */
   readonly leftMs: number
-  /** Who stands in line before this one, and in all. */
-  readonly ahead: number
-  readonly waiting: number
+  /** Whether this claim is the next to have it, as far as is known. */
+  readonly first: boolean
 }
 
 /** A lease as those know it who hold it, renew it or give it back. */

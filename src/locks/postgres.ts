@@ -40,8 +40,7 @@ interface TakenRow {
   readonly whose: string | null
   readonly since_ms: number | null
   readonly left_ms: number
-  readonly ahead: number
-  readonly waiting: number
+  readonly is_first: boolean
 }
 
 interface RenewedRow {
@@ -52,12 +51,18 @@ interface RenewedRow {
   readonly ttl_ms: number
 }
 
+interface ReturnedRow {
+  readonly place: number
+  readonly released: boolean
+  readonly next: string | null
+}
+
 /** Locks on PostgreSQL: what is asked for in one turn of the event loop is one statement. */
 export class PostgresLocks implements LockStore {
   readonly #db: Database
   readonly #takes: Gathering<Of<Ask>, TakenRow>
   readonly #renewals: Gathering<Of<LeaseRef & { ttlMs: number | undefined }>, RenewedRow | undefined>
-  readonly #returns: Gathering<Of<GiveBack>, GivenBack>
+  readonly #returns: Gathering<Of<GiveBack>, ReturnedRow>
 
   constructor(db: Database) {
     this.#db = db
@@ -76,8 +81,7 @@ export class PostgresLocks implements LockStore {
         holder: row.whose ?? undefined,
         since: row.since_ms ?? undefined,
         leftMs: row.left_ms,
-        ahead: row.ahead,
-        waiting: row.waiting,
+        first: row.is_first,
       },
     }
   }
@@ -87,8 +91,9 @@ export class PostgresLocks implements LockStore {
     return row && { claim: row.claim, holder: row.holder, since: row.since_ms, ttlMs: row.ttl_ms }
   }
 
-  giveBack(what: GiveBack, reign: Reign): Promise<GivenBack> {
-    return this.#returns.ask({ ...what, reign, group: reign.number })
+  async giveBack(what: GiveBack, reign: Reign): Promise<GivenBack> {
+    const { released, next } = await this.#returns.ask({ ...what, reign, group: reign.number })
+    return { released, next: next ?? undefined }
   }
 
   async look({ tenant, name }: LockRef, reign: Reign): Promise<HeldLock | undefined> {
@@ -211,24 +216,18 @@ export class PostgresLocks implements LockStore {
     return inPlace(rows, leases.length)
   }
 
-  async #giveBackAll(returns: readonly Of<GiveBack>[]): Promise<GivenBack[]> {
+  async #giveBackAll(returns: readonly Of<GiveBack>[]): Promise<ReturnedRow[]> {
     const { reign } = returns[0] as Of<GiveBack>
     const rows = await this.#inTime(reign, () =>
-      this.#db.query<{ place: number; released: boolean; next: string | null }>(
-        'SELECT * FROM spillway.give_back_locks($1, $2, $3, $4, $5)',
-        [
-          reign.number,
-          returns.map(({ tenant }) => tenant),
-          returns.map(({ name }) => name),
-          returns.map((what) => ('fence' in what ? what.fence : null)),
-          returns.map((what) => ('claim' in what ? what.claim : null)),
-        ],
-      ),
+      this.#db.query<ReturnedRow>('SELECT * FROM spillway.give_back_locks($1, $2, $3, $4, $5)', [
+        reign.number,
+        returns.map(({ tenant }) => tenant),
+        returns.map(({ name }) => name),
+        returns.map((what) => ('fence' in what ? what.fence : null)),
+        returns.map((what) => ('claim' in what ? what.claim : null)),
+      ]),
     )
-    return inPlace(
-      rows.map(({ place, released, next }) => ({ place, released, next: next ?? undefined })),
-      returns.length,
-    ) as GivenBack[]
+    return inPlace(rows, returns.length) as ReturnedRow[]
   }
 
   /** The statement may go on without anybody who waits for it: what it grants then is held by nobody. */

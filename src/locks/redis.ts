@@ -53,15 +53,14 @@ export class RedisLocks implements LockStore {
       case 'HELD':
         return { fence: Number(rest[0]) }
       case 'BUSY': {
-        const [who, since, leftMs, ahead, all] = rest
+        const [who, since, leftMs, first] = rest
         const held = since !== ''
         return {
           busy: {
             holder: held ? String(who) : undefined,
             since: held ? Number(since) : undefined,
             leftMs: Math.max(0, Number(leftMs)),
-            ahead: Number(ahead),
-            waiting: Number(all),
+            first: first === 1,
           },
         }
       }

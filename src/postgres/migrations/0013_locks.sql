@@ -65,21 +65,21 @@ BEGIN
     RAISE EXCEPTION 'TERM_UNKNOWN: term % does not reign on PostgreSQL', number USING ERRCODE = '55000';
   END IF;
   PERFORM set_config('spillway.tenants', ARRAY(SELECT DISTINCT unnest(tenants))::text, true);
-  -- Nobody holds a lock's row for longer than a commit takes.
-  PERFORM set_config('lock_timeout', '250ms', true);
+  -- A lock's row is held for as long as a statement like this one takes.
+  PERFORM set_config('lock_timeout', '800ms', true);
 END $$;
 
 -- Takes locks that are free, or places in line; the arrays are one element an ask. Answers for each, by its place from
--- 1: the fence of its lease; or that it is busy, with the holder, since when (ms since 1970), what is left (ms), how
--- many stand before it in line and how many in all; or FULL or SPENT as the verdict.
+-- 1: the fence of its lease; or that it is busy, with the holder, since when (ms since 1970), what is left (ms), and
+-- whether it is first in line; or FULL or SPENT as the verdict.
 CREATE FUNCTION spillway.take_locks(
   number integer, fence_floor bigint, most integer,
   tenants text[], names text[], claims text[], holders text[], ttls integer[], kepts integer[], patiences integer[],
   grants boolean[]
 ) RETURNS TABLE (
-  place bigint, verdict text, given bigint, whose text, since_ms float8, left_ms float8, ahead bigint, waiting bigint
+  place bigint, verdict text, given bigint, whose text, since_ms float8, left_ms float8, is_first boolean
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -107,7 +107,7 @@ BEGIN
     live := known.reign >= number AND known.until > now_at;
     place := ask.place;
     verdict := 'BUSY';
-    given := NULL; whose := NULL; since_ms := NULL; left_ms := 0; ahead := 0; waiting := 0;
+    given := NULL; whose := NULL; since_ms := NULL; left_ms := 0;
 
     IF live AND known.claim = ask.claim THEN
       -- The answer to the first ask was lost.
@@ -141,21 +141,23 @@ BEGIN
       UPDATE spillway.lock_waiters w SET until = now_at + ask.patience * interval '1 millisecond'
       WHERE w.tenant = ask.tenant AND w.name = ask.name AND w.claim = ask.claim AND w.reign = number;
       IF NOT FOUND THEN
-        DELETE FROM spillway.lock_waiters w WHERE w.tenant = ask.tenant AND w.name = ask.name
-          AND (w.reign <> number OR w.until <= now_at);
         IF (SELECT count(*) FROM spillway.lock_waiters w WHERE w.tenant = ask.tenant AND w.name = ask.name) >= most THEN
-          verdict := 'FULL';
-          RETURN NEXT;
-          CONTINUE;
+          DELETE FROM spillway.lock_waiters w WHERE w.tenant = ask.tenant AND w.name = ask.name
+            AND (w.reign <> number OR w.until <= now_at);
+          IF NOT FOUND THEN
+            verdict := 'FULL';
+            RETURN NEXT;
+            CONTINUE;
+          END IF;
         END IF;
+        -- A place of an older reign is none.
+        DELETE FROM spillway.lock_waiters w WHERE w.tenant = ask.tenant AND w.name = ask.name AND w.claim = ask.claim;
         INSERT INTO spillway.lock_waiters (tenant, name, claim, until, reign)
         VALUES (ask.tenant, ask.name, ask.claim, now_at + ask.patience * interval '1 millisecond', number);
+        first := coalesce(first, ask.claim);
       END IF;
     END IF;
-    SELECT count(*), count(*) FILTER (WHERE w.ticket < coalesce((SELECT m.ticket FROM spillway.lock_waiters m
-        WHERE m.tenant = ask.tenant AND m.name = ask.name AND m.claim = ask.claim), 9223372036854775807))
-    INTO waiting, ahead FROM spillway.lock_waiters w
-    WHERE w.tenant = ask.tenant AND w.name = ask.name AND w.reign = number AND w.until > now_at;
+    is_first := coalesce(first = ask.claim, false);
     IF live THEN
       whose := known.holder;
       since_ms := floor(extract(epoch FROM known.since) * 1000);
@@ -176,7 +178,7 @@ END $$;
 CREATE FUNCTION spillway.renew_locks(
   number integer, tenants text[], names text[], fences bigint[], ttls integer[], kepts integer[]
 ) RETURNS TABLE (place bigint, claim text, holder text, since_ms float8, ttl_ms integer)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -204,7 +206,7 @@ END $$;
 -- each whether there was a lease, and who is next where the lock is free.
 CREATE FUNCTION spillway.give_back_locks(number integer, tenants text[], names text[], fences bigint[], claims text[])
 RETURNS TABLE (place bigint, released boolean, next text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
