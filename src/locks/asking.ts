@@ -35,8 +35,8 @@ type Failed = { readonly error: SpillwayError }
 
 /** While a store is away, or nothing may be granted, who waits asks so often. */
 const AWAY_MS = 200
-/** Who is first in line and does not hear whose turn it is asks so often. */
-const DEAF_MS = 100
+/** Who does not hear whose turn it is asks so often: the first in line, and the others. */
+const DEAF_MS = { first: 100, others: 300 }
 /** Who waits asks so often to keep its place. */
 const KEEP_MS = PATIENCE_MS / 3
 /** Errors through which a wait goes on. */
@@ -131,10 +131,10 @@ export class Asking {
     const { term, bells, around } = this.#parts
     const keep = KEEP_MS * (0.8 + 0.4 * around.random())
     const { first, leftMs } = last.busy
-    if (!first) return keep
+    const deaf = !bells.works(term.reign?.store)
     // Who dies gives nothing back.
-    const ends = leftMs > 0 ? leftMs + 1 : keep
-    return Math.min(keep, ends, bells.works(term.reign?.store) ? keep : DEAF_MS)
+    const ends = first && leftMs > 0 ? leftMs + 1 : keep
+    return Math.min(keep, ends, deaf ? DEAF_MS[first ? 'first' : 'others'] : keep)
   }
 
   /** Takes back what an ask may have left in the store. */

@@ -23,6 +23,8 @@ export interface OpenStore {
   readonly redis: RedisClient | undefined
   /** The reign that is open there. */
   readonly reign: Reign
+  /** The term as one of two processes sees it. */
+  term(process: 0 | 1): Term
   /** Another reign opens, knowing the leases that are moved to it and no others. */
   turn(moved?: readonly MovedLease[]): Promise<void>
   /** No fence is left in this reign. */
@@ -36,7 +38,7 @@ export function reignOf(store: Reign['store'], number: number, quarantined = fal
 }
 
 /** A term in which this reign goes on, as the only store's does. */
-export function termOf(reign: () => Reign): Term {
+function termOf(reign: () => Reign): Term {
   return {
     get reign() {
       return reign()
@@ -68,6 +70,7 @@ async function onRedis(url: string, remove: () => Promise<void>): Promise<OpenSt
     get reign() {
       return reignOf('redis', number)
     },
+    term: () => termOf(() => reignOf('redis', number)),
     turn: async (moved = []) => {
       await store.carry(moved, number + 1)
       number += 1
@@ -96,6 +99,7 @@ async function onPostgres(database: Database, remove: () => Promise<void>): Prom
     get reign() {
       return reignOf('postgres', number)
     },
+    term: () => termOf(() => reignOf('postgres', number)),
     turn: async (moved = []) => {
       await database.scoped('all', (tx) => store.reclaim(tx, moved, number + 1))
       await database.query('UPDATE spillway.term SET number = number + 1')
