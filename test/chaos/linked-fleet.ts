@@ -29,6 +29,8 @@ export interface LinkedFleetOptions {
   readonly names: readonly string[]
   readonly urls: Readonly<Record<StoreOfLink, string>>
   readonly env: Readonly<Record<string, string>>
+  /** What runs, as for spawnServer; default: the server itself. */
+  readonly script?: readonly string[]
   /** Chooses the victims; the same numbers choose the same ones. */
   readonly random: () => number
 }
@@ -75,6 +77,11 @@ export class LinkedFleet implements Addresses {
   link(store: StoreOfLink): Linked {
     const { name, [store]: link } = this.#victim()
     return { name, link }
+  }
+
+  /** All ways to a store. */
+  links(store: StoreOfLink): Link[] {
+    return this.#instances.map((instance) => instance[store])
   }
 
   /** An instance's process, for a fault. */
@@ -141,7 +148,7 @@ export class LinkedFleet implements Addresses {
       DATABASE_URL: instance.postgres.url,
     }
     // Whoever supervises servers starts one again that ended because PostgreSQL was away.
-    const server = await eventually(() => spawnServer(env), {
+    const server = await eventually(() => spawnServer(env, this.#options.script), {
       withinMs: 60_000,
       everyMs: 500,
       what: 'the start',
