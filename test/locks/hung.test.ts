@@ -65,6 +65,15 @@ describe('locks on a Redis that hangs', () => {
     expect(performance.now() - began).toBeLessThan(5000)
   })
 
+  it('are not held by who hears of it when its time is over', async () => {
+    server.freeze()
+    const asked = locks.acquire('late', { ttlMs: 100 })
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    server.thaw()
+    await expect(asked).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+    await eventually(async () => (await locks.list()).length === 0, { what: 'nothing is held' })
+  })
+
   it('are had by who waits once it goes on, and nothing that was asked meanwhile holds them', async () => {
     server.freeze()
     const asked = Array.from({ length: 5 }, () =>
