@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { LockDesk } from '../../src/locks/desk.js'
 import { keptMs } from '../../src/locks/locks.js'
 import { Locks } from '../../src/locks/tenant-locks.js'
+import type { RedisClient } from '../../src/redis/client.js'
 import { BUCKETS, key } from '../../src/redis/keys.js'
 import { openClient } from '../redis/open.js'
 import { eventually } from '../support/eventually.js'
@@ -12,10 +13,10 @@ describe('locks on a Redis that hangs', () => {
   let server: RedisServer
   let desk: LockDesk
   let locks: Locks
-  let close: () => void
+  let redis: RedisClient
   beforeAll(async () => {
     server = await startRedis()
-    const redis = openClient(server.url, {}, { commandTimeoutMs: 400 })
+    redis = openClient(server.url, {}, { commandTimeoutMs: 400 })
     await redis.ready(5000)
     const reign = reignOf('redis', 1)
     for (const bucket of BUCKETS) await redis.call('set', key('term:marker', { bucket }), reign.sign)
@@ -28,12 +29,15 @@ describe('locks on a Redis that hangs', () => {
     }
     desk = new LockDesk({ instanceId: 'one', term, database: undefined, redis })
     locks = new Locks('acme', desk)
-    close = () => redis.close()
+  })
+  beforeEach(async () => {
+    server.thaw()
+    await redis.ready(10_000)
   })
   afterAll(async () => {
     server.thaw()
     await desk.close()
-    close()
+    redis.close()
     await server.remove()
   })
 
