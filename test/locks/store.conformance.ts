@@ -56,7 +56,8 @@ export function lockConformance(name: string, open: () => Promise<OpenStore>): v
         { everyMs: 2, what: 'the end of the lease' },
       )
       const took = performance.now() - began
-      expect(took).toBeGreaterThanOrEqual(keptMs(500) - 1)
+      // Clock rates may differ by 10 %.
+      expect(took).toBeGreaterThanOrEqual(500 * 1.1)
       expect(second).toBeGreaterThan(first)
       expect(await at.store.renew({ ...lock, fence: first }, undefined, at.reign)).toBeUndefined()
       expect(await giveBack(lock, { fence: first })).toMatchObject({ released: false })
