@@ -28,6 +28,8 @@ const CARRY = loadScript(import.meta.url, 'lock-carry.lua')
 
 /** Leases in one script: a server that works on them answers nobody else. */
 const CARRIED = 200
+/** A carry-over waits so long for a server that was refused until now. */
+const READY_MS = 1000
 
 /** Locks on Redis: one script each, which compares the reign with the marker of its bucket. */
 export class RedisLocks implements LockStore {
@@ -112,6 +114,7 @@ export class RedisLocks implements LockStore {
    * somebody else has carried.
    */
   async carry(leases: readonly MovedLease[], number: number): Promise<void> {
+    await this.#redis.ready(READY_MS)
     const buckets = new Map<string, { keys: LockKeys; lease: MovedLease }[]>()
     for (const lease of leases) {
       const keys = lockKeys(lease)

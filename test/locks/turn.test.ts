@@ -58,6 +58,23 @@ describe('locks at a turn', () => {
     await next.release()
   })
 
+  it('stay with their holder on a Redis that was emptied, and nobody else gets one before its time', async () => {
+    const [kept, left] = [someName(), someName()]
+    await a.using(kept, { ttlMs: TTL_MS }, async (lease) => {
+      const other = await leaseOf(a, left)
+      const { number } = pair.reign
+      await pair.server.ask('FLUSHALL')
+      expect(await whileHeld(lease, reigns(pair.fleet, 'redis', number))).toBe(number + 1)
+      const next = await leaseOf(b, left)
+      expect(performance.now()).toBeGreaterThanOrEqual(other.deadline)
+      expect(next.fence).toBeGreaterThan(other.fence)
+      await next.release()
+      expect(await lease.renew()).toBe(true)
+      expect(await b.acquire(kept, { ttlMs: 500 })).toMatchObject({ busy: { holder: 'instance 0' } })
+    })
+    await (await leaseOf(b, kept)).release()
+  })
+
   it('are known to the next store also if nobody renews them, and end in time', async () => {
     for (const store of ['postgres', 'redis'] as const) {
       const lock = someName()
