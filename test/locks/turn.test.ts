@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { LockDesk } from '../../src/locks/desk.js'
 import type { Lease } from '../../src/locks/lease.js'
+import { PostgresLocks } from '../../src/locks/postgres.js'
 import { RedisLocks } from '../../src/locks/redis.js'
 import { Locks } from '../../src/locks/tenant-locks.js'
+import { migrate } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import { BUCKETS, key } from '../../src/redis/keys.js'
 import type { Term } from '../../src/term/term.js'
@@ -13,6 +15,7 @@ import { startLink } from '../support/faults/link.js'
 import { startRedis } from '../support/redis.js'
 import { type Instance, reigns, startInstance } from '../term/fleet.js'
 import { openPair, type Pair } from './pair.js'
+import { reignOf } from './stores.js'
 
 /** The longest lease of the fleet that these tests run, which is quicker than a real one. */
 const TTL_MS = 2000
@@ -123,7 +126,9 @@ describe('locks at a turn', () => {
     const old = await leaseOf(a, lock)
     expect(await b.break(lock)).toBe(true)
     await pair.reignsOn('postgres')
-    const next = await leaseOf(b, lock)
+    // At once: what the old holder's instance saved is not heeded.
+    const next = await leaseOf(b, lock, 0)
+    expect(old.held).toBe(true)
     expect(next.fence).toBeGreaterThan(old.fence)
     await next.release()
   })
@@ -219,6 +224,32 @@ describe('a lock whose holder has not been heard of', () => {
     })
     expect(await tooEarlyMs(unheeding)).toBeGreaterThan(0)
   })
+})
+
+it('takes leases into PostgreSQL, never instead of a higher fence and never shorter', async () => {
+  const fresh = await freshDatabase()
+  const database = new ServerDatabase({ url: fresh.url, listenUrl: null, poolSize: 2 })
+  try {
+    await migrate(database)
+    const store = new PostgresLocks(database)
+    const facts = { claim: 'c', holder: 'h', since: 1, ttlMs: 1000 }
+    const lease = { tenant: 'acme', name: 'x', fence: 7, ...facts, leftMs: 5000 }
+    const reclaim = (over: Partial<typeof lease>) =>
+      database.scoped('all', (tx) => store.reclaim(tx, [{ ...lease, ...over }], 1))
+    const held = () => store.look(lease, reignOf('postgres', 1))
+    await reclaim({})
+    await reclaim({ leftMs: 1000 })
+    expect((await held())?.leftMs).toBeGreaterThan(4000)
+    await reclaim({ fence: 6, leftMs: 9000 })
+    expect(await held()).toMatchObject({ fence: 7 })
+    expect((await held())?.leftMs).toBeLessThanOrEqual(5000)
+    await reclaim({ fence: 8, leftMs: 2000 })
+    expect(await held()).toMatchObject({ fence: 8 })
+    expect((await held())?.leftMs).toBeLessThanOrEqual(2000)
+  } finally {
+    await database.close()
+    await fresh.drop()
+  }
 })
 
 it('carries leases to Redis once, and not into a reign that is open', async () => {
