@@ -17,12 +17,16 @@ export const CODES = {
   REQUEST_TIMEOUT: { status: 408, temporary: true },
   DURABILITY_FIXED: { status: 409, temporary: false },
   NO_DURABLE_STORE: { status: 409, temporary: false },
+  LOCK_BUSY: { status: 409, temporary: true },
+  LOCK_HELD: { status: 409, temporary: false },
+  LOCK_LOST: { status: 409, temporary: false },
   DATA_DIR_IN_USE: { status: 409, temporary: false },
   PAYLOAD_TOO_LARGE: { status: 413, temporary: false },
   BATCH_TOO_LARGE: { status: 413, temporary: false },
   URI_TOO_LONG: { status: 414, temporary: false },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, temporary: false },
   TOO_MANY_CONNECTIONS: { status: 429, temporary: true },
+  TOO_MANY_WAITERS: { status: 429, temporary: true },
   HEADERS_TOO_LARGE: { status: 431, temporary: false },
   ABORTED: { status: 499, temporary: false },
   INTERNAL: { status: 500, temporary: false },
@@ -32,6 +36,7 @@ export const CODES = {
   DRAINING: { status: 503, temporary: true },
   NOT_READY: { status: 503, temporary: true },
   KEYS_UNAVAILABLE: { status: 503, temporary: true },
+  FENCES_SPENT: { status: 503, temporary: true },
   FLOW_BUSY: { status: 503, temporary: true },
   OVERLOADED: { status: 503, temporary: true },
   STORE_UNAVAILABLE: { status: 503, temporary: true },
@@ -70,4 +75,23 @@ export class SpillwayError extends Error {
 /** The `ABORTED` error for a signal, with the signal's own reason as its cause. */
 export function aborted(signal: AbortSignal): SpillwayError {
   return new SpillwayError('ABORTED', 'The call was aborted by its signal', { cause: signal.reason })
+}
+
+/** The work's answer, or `ABORTED` as soon as the signal fires: that stops the waiting, not the work. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return signal ? unlessAborted(work, signal) : work
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) throw aborted(signal)
+  let stop: () => void = () => undefined
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(aborted(signal))
+    signal.addEventListener('abort', stop)
+  })
+  try {
+    return await Promise.race([work, stopped])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
 }

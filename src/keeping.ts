@@ -10,6 +10,7 @@ import { RedisBackbone } from './events/redis-backbone.js'
 import { RedisBases } from './events/redis-bases.js'
 import { RedisGroups } from './events/redis-groups.js'
 import { Upkeep } from './events/upkeep.js'
+import { LockDesk } from './locks/desk.js'
 import type { Database } from './postgres/client.js'
 import type { RedisClient } from './redis/client.js'
 import { Activity } from './state/activity.js'
@@ -25,6 +26,7 @@ export interface Keeping {
   readonly activity: Activity
   readonly groups: Groups
   readonly bases: CursorBases
+  readonly desk: LockDesk
   readonly keys: Keys
   readonly secrets: Secrets
   /** Where keys do not go away by themselves. */
@@ -34,7 +36,12 @@ export interface Keeping {
 /** In PostgreSQL, with or without a Redis beside it. */
 export function keepInPostgres(
   config: Config,
-  stores: { readonly database: Database; readonly term: Term; readonly redis: RedisClient | undefined },
+  stores: {
+    readonly instanceId: string
+    readonly database: Database
+    readonly term: Term
+    readonly redis: RedisClient | undefined
+  },
 ): Keeping {
   const { database } = stores
   const states = new PostgresStates(database)
@@ -60,6 +67,7 @@ export function keepInPostgres(
     activity,
     groups,
     bases: new CursorBases(new PostgresBases(database)),
+    desk: new LockDesk(stores),
     keys: new ApiKeys(database),
     secrets: new PostgresSecrets(database),
     upkeep,
@@ -72,8 +80,9 @@ const LISTED_AFTER_MS = 200
 /** In Redis, which is the only store. */
 export function keepInRedis(
   config: Config,
-  { redis, term }: { readonly redis: RedisClient; readonly term: Term },
+  stores: { readonly instanceId: string; readonly redis: RedisClient; readonly term: Term },
 ): Keeping {
+  const { redis, term } = stores
   const states = new RedisStates(redis, config.retentionFlowMs)
   const activity = new Activity(states, { writeMs: LISTED_AFTER_MS })
   const backbone = new RedisBackbone({
@@ -90,6 +99,7 @@ export function keepInRedis(
     activity,
     groups: new RedisGroups(redis, config.retentionFlowMs),
     bases,
+    desk: new LockDesk({ ...stores, database: undefined }),
     keys: new NoKeys(),
     secrets: new RedisSecrets(redis),
     upkeep: undefined,

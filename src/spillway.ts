@@ -4,6 +4,9 @@ import { Flow, type FlowOptions, type FlowParts } from './events/flow.js'
 import type { Live } from './events/live.js'
 import { checkDurability } from './events/publishing.js'
 import type { Keeping } from './keeping.js'
+import type { LockDesk, LockFigures } from './locks/desk.js'
+import { Leader, type LeaderOptions } from './locks/leader.js'
+import { Locks } from './locks/tenant-locks.js'
 import type { Database } from './postgres/client.js'
 import type { FlowQuery, FlowSummary } from './state/states.js'
 import { type Mode, openStores, type Stores } from './stores.js'
@@ -66,7 +69,8 @@ export class Spillway {
   readonly mode: Mode
   readonly instanceId: string
   readonly live: Live
-  readonly #parts: FlowParts
+  readonly #parts: TenantParts
+  readonly #leaders = new Set<Leader>()
   readonly #stores: Stores
   #closing: Promise<void> | undefined
 
@@ -76,10 +80,10 @@ export class Spillway {
     this.mode = stores.mode
     this.instanceId = stores.instanceId
     kept.set(this, stores.keeping)
-    const { states, groups, backbone } = stores.keeping
+    const { states, groups, backbone, desk } = stores.keeping
     const { log, intake, live } = backbone
     this.live = live
-    this.#parts = { log, appender: intake, live, states, groups, limits: config }
+    this.#parts = { log, appender: intake, live, states, groups, limits: config, desk }
   }
 
   /** The database, for the parts that are built on this. Errors: `NO_DURABLE_STORE` where Redis is the only store. */
@@ -113,6 +117,7 @@ export class Spillway {
       await stores.begin()
       stores.keeping.upkeep?.start()
       stores.keeping.activity.start()
+      stores.keeping.desk.start()
       return spillway
     } catch (error) {
       await stores.close()
@@ -123,6 +128,22 @@ export class Spillway {
   /** One tenant's part. Errors: `INVALID_NAME`. */
   tenant(name: string): Tenant {
     return new Tenant(checkName('tenant', name), this.#parts)
+  }
+
+  /**
+   * Stands for election under this name until it is closed: of all instances that do, one leads at a time. Errors:
+   * `INVALID_NAME`, `INVALID_ARGUMENT`.
+   */
+  leader(name: string, options: LeaderOptions = {}): Leader {
+    const leader = new Leader(checkName('lock', name), this.tenant(OPERATORS).locks, options)
+    this.#leaders.add(leader)
+    void leader.ended.then(() => this.#leaders.delete(leader))
+    return leader
+  }
+
+  /** What this process has done about locks. */
+  get lockFigures(): LockFigures {
+    return this.#parts.desk.figures
   }
 
   /** Which store reigns, as this instance sees it, and the whole fleet with it. */
@@ -187,8 +208,10 @@ export class Spillway {
   /** Finishes what is under way, then closes the stores. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      await Promise.all([...this.#leaders].map((leader) => leader.close()))
       await this.#parts.appender.settled()
-      const { activity, upkeep, backbone } = this.#stores.keeping
+      const { activity, upkeep, backbone, desk } = this.#stores.keeping
+      await desk.close()
       await activity.close()
       await upkeep?.close()
       await backbone.close()
@@ -198,13 +221,20 @@ export class Spillway {
   }
 }
 
+/** What a tenant's part is made of; one set for all tenants of a process. */
+export interface TenantParts extends FlowParts {
+  readonly desk: LockDesk
+}
+
 /** The scope of everything: a customer of the platform, whose flows no other tenant can see. */
 export class Tenant {
   readonly name: string
-  readonly #parts: FlowParts
+  readonly locks: Locks
+  readonly #parts: TenantParts
 
-  constructor(name: string, parts: FlowParts) {
+  constructor(name: string, parts: TenantParts) {
     this.name = name
+    this.locks = new Locks(name, parts.desk)
     this.#parts = parts
   }
 

@@ -92,7 +92,7 @@ async function both(config: Config, named: Named, settings: RedisSettings): Prom
   return {
     ...named,
     term: controller,
-    keeping: keepInPostgres(config, { database, term: controller, redis: redis.client }),
+    keeping: keepInPostgres(config, { instanceId, database, term: controller, redis: redis.client }),
     begin: () => controller.start(),
     status: () => controller.status,
     onStep: (told) => steps.add(told),
@@ -113,7 +113,7 @@ async function postgresAlone(config: Config, named: Named): Promise<Stores> {
   return {
     ...named,
     term,
-    keeping: keepInPostgres(config, { database, term, redis: undefined }),
+    keeping: keepInPostgres(config, { instanceId, database, term, redis: undefined }),
     begin: async () => undefined,
     status: () => ({
       row: undefined,
@@ -139,7 +139,7 @@ function redisAlone(config: Config, instanceId: string, settings: RedisSettings)
     instanceId,
     database: undefined,
     term,
-    keeping: keepInRedis(config, { redis: term.client, term }),
+    keeping: keepInRedis(config, { instanceId, redis: term.client, term }),
     begin: () => term.start(REDIS_START_MS),
     status: () => term.status,
     onStep: (told) => steps.add(told),

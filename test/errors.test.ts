@@ -20,7 +20,8 @@ describe('an error', () => {
       expect(status).toBeLessThan(600)
       // Closed is closed: a repeat would be refused again.
       if (status === 503) expect(temporary).toBe(code !== 'CLOSED')
-      if (status < 500 && ![408, 429].includes(status)) expect(temporary).toBe(false)
+      // A busy lock is nobody's mistake.
+      if (status < 500 && ![408, 429].includes(status)) expect(temporary).toBe(code === 'LOCK_BUSY')
     }
   })
 

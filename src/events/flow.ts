@@ -1,4 +1,4 @@
-import { aborted, SpillwayError } from '../errors.js'
+import { abortable, aborted, SpillwayError } from '../errors.js'
 import type { FlowMeta, FlowState, FlowStates } from '../state/states.js'
 import { checkName, type FlowRef } from '../tenant.js'
 import { type Cursor, type Gap, requireCursor, resume } from './cursor.js'
@@ -252,22 +252,4 @@ function hasMore(page: Page, order: 'asc' | 'desc', after: number, before: numbe
   const { head, floor, origin } = page.position
   const oldest = Math.max(floor, origin?.seq ?? 0, after)
   return order === 'asc' ? last.seq < Math.min(head, before - 1) : last.seq > oldest + 1
-}
-
-function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  return signal ? unlessAborted(work, signal) : work
-}
-
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) throw aborted(signal)
-  let stop: () => void = () => undefined
-  const stopped = new Promise<never>((_, reject) => {
-    stop = () => reject(aborted(signal))
-    signal.addEventListener('abort', stop)
-  })
-  try {
-    return await Promise.race([work, stopped])
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
 }

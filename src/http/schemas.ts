@@ -120,6 +120,29 @@ export const NewKeyAnswer = Type.Object(
   { $id: 'NewApiKey' },
 )
 
+export const LeaseAnswer = Type.Object(
+  {
+    name: Type.String(),
+    fence: Type.Integer({ description: 'Greater than that of every lease before on this lock.' }),
+    ttlMs: Type.Integer(),
+    expiresAt: time(
+      'Until when it may be counted on, by the server’s clock; by another, from before the request.',
+    ),
+  },
+  { $id: 'Lease' },
+)
+export const LockAnswer = Type.Object(
+  {
+    name: Type.String(),
+    holder: Type.String(),
+    fence: Type.Integer(),
+    since: time('In UTC.'),
+    leftMs: Type.Number({ description: 'After which another may have it, unless it is renewed.' }),
+    waiting: Type.Integer({ description: 'How many wait for it.' }),
+  },
+  { $id: 'Lock' },
+)
+
 export const ProblemAnswer = Type.Object(
   {
     type: Type.String({ format: 'uri-reference' }),

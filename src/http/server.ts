@@ -28,6 +28,7 @@ import { eventEndpoints } from './routes/events.js'
 import { flowEndpoints } from './routes/flows.js'
 import { healthEndpoints } from './routes/health.js'
 import { keyEndpoints } from './routes/keys.js'
+import { lockEndpoints } from './routes/locks.js'
 import { streamEndpoints } from './routes/streams.js'
 import { termEndpoints } from './routes/term.js'
 import { route } from './routing.js'
@@ -122,6 +123,7 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
     ...eventEndpoints(spillway),
     ...streamEndpoints(streams, tickets),
     ...flowEndpoints(spillway),
+    ...lockEndpoints(spillway),
     ...keyEndpoints(keys),
     ...termEndpoints(spillway),
     ...healthEndpoints({ spillway, canary, isDraining: () => draining }),

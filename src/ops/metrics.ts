@@ -39,6 +39,28 @@ export class Metrics {
       labelNames: ['step'],
       registers,
     })
+    this.#gauge(
+      'spillway_locks_held',
+      'Leases that this instance has granted or renewed and that may still run.',
+      () => spillway.lockFigures.held,
+    )
+    this.#gauge(
+      'spillway_locks_waiting',
+      'Who waits for a lock on this instance.',
+      () => spillway.lockFigures.waiting,
+    )
+    const outcomes = new Counter({
+      name: 'spillway_locks_total',
+      help: 'Locks that were granted here, that were busy, and leases that ended otherwise than by their holder’s will.',
+      labelNames: ['outcome'],
+      registers,
+      collect: () => {
+        const figures = spillway.lockFigures
+        outcomes.reset()
+        for (const outcome of ['granted', 'busy', 'lost'] as const)
+          outcomes.inc({ outcome }, figures[outcome])
+      },
+    })
     spillway.onTermStep(({ step }) => steps.inc({ step }))
   }
 

@@ -37,7 +37,8 @@ export function tenantGlob(name: KeyName, tenant: string): string | undefined {
   const { tag, rest }: KeyRow = KEYS[name]
   const owner = encode(tenant)
   if (tag[0] === 'tenant') return `${name}:{${owner}${tag.length > 1 ? ':' : '}'}*`
-  return rest[0] === 'tenant' ? `${name}:{b[0-9][0-9]}:${owner}:*` : undefined
+  // A key has one closing brace: the star ends there.
+  return rest[0] === 'tenant' ? `${name}:{${tag.length > 0 ? '*' : 'b[0-9][0-9]'}}:${owner}:*` : undefined
 }
 
 /** What a key is; `parts` are empty for Celery's keys. */

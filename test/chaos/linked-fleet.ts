@@ -34,6 +34,8 @@ export interface LinkedFleetOptions {
   readonly say: (line: string) => void
   /** A folder of an instance's own. */
   readonly folder: (name: string) => string
+  /** What runs, as for spawnServer; default: the server itself. */
+  readonly script?: readonly string[]
   /** Chooses the victims; the same numbers choose the same ones. */
   readonly random: () => number
 }
@@ -164,7 +166,7 @@ export class LinkedFleet implements Addresses {
       DATABASE_URL: instance.postgres.url,
     }
     // Whoever supervises servers starts one again that ended because PostgreSQL was away.
-    const server = await eventually(() => spawnServer(env), {
+    const server = await eventually(() => spawnServer(env, this.#options.script), {
       withinMs: 60_000,
       everyMs: 500,
       what: 'the start',

@@ -21,6 +21,8 @@ describe('usage', () => {
     'key create',
     'key list',
     'key revoke',
+    'lock list',
+    'lock break',
   ]
 
   it('every command says how it is used, with an example', async () => {
@@ -32,7 +34,8 @@ describe('usage', () => {
     }
     const { code, out } = await run(['--help']).ended
     expect(code).toBe(0)
-    for (const name of ['serve', 'demo', 'migrate', 'flow', 'key', 'config']) expect(out).toContain(name)
+    for (const name of ['serve', 'demo', 'migrate', 'flow', 'key', 'lock', 'config'])
+      expect(out).toContain(name)
   })
 
   it.each([
@@ -44,6 +47,7 @@ describe('usage', () => {
     [['flow', 'history', 'a', '--unheard-of']],
     [['flow', 'list', '--status', 'happy']],
     [['key', 'create']],
+    [['lock', 'break']],
     [['key', 'create', '--scope', 'everything']],
     [['serve', '--port', '99999']],
   ])('wrong usage ends with 2: %j', async (args) => {
@@ -187,6 +191,29 @@ describe('beside a server that holds the embedded store', () => {
     expect(foreign.code).toBe(1)
   }, 90_000)
 
+  it('locks are listed and broken through it', async () => {
+    expect(await cli('lock', 'list')).toMatchObject({ code: 0, out: expect.stringContaining('No lock') })
+    const key = (await cli('key', 'create', '--scope', 'locks')).out
+    const acquired = await fetch(`${url}/v1/locks/flow%3Aa`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ ttlMs: 60_000, holder: 'Ann' }),
+    })
+    expect(acquired.status).toBe(201)
+    const { fence } = (await acquired.json()) as { fence: number }
+    expect((await cli('lock', 'list')).out).toMatch(/^name +holder +since .*\nflow:a +Ann +\d{4}-/)
+    const [held] = JSON.parse((await cli('lock', 'list', '--json')).out)
+    expect(held).toMatchObject({ name: 'flow:a', holder: 'Ann', fence, waiting: 0 })
+    expect(await cli('lock', 'break', 'flow:a')).toMatchObject({ code: 0 })
+    expect(await cli('lock', 'list', '--json')).toMatchObject({ out: '[]' })
+    expect(await cli('lock', 'break', 'flow:a')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('Nobody holds'),
+    })
+    const other = await fetch(`${url}/v1/admin/locks`, { headers: { authorization: `Bearer ${key}` } })
+    expect(other.status).toBe(403)
+  })
+
   it('a second server on the same files is refused in one line', async () => {
     const { code, err } = await cli('serve')
     expect(code).toBe(1)
@@ -218,6 +245,7 @@ describe('on PostgreSQL', () => {
     const key = await run(['key', 'create', '--scope', 'admin', '--json'], env).ended
     expect(JSON.parse(key.out)).toMatchObject({ tenant: 'default', scopes: ['admin'] })
     expect((await run(['flow', 'history', 'nothing', '--json'], env).ended).out).toBe('')
+    expect((await run(['lock', 'list', '--json'], env).ended).out).toBe('[]\n')
     const bad = await run(['flow', 'history', 'f', '--after', 'x'], env).ended
     expect([bad.code, bad.err]).toEqual([2, expect.stringContaining('is not a cursor')])
   })

@@ -2,6 +2,7 @@ import { readConfig } from '../../src/config.js'
 import { PostgresBackbone } from '../../src/events/backbone.js'
 import { PostgresGroups } from '../../src/events/postgres-groups.js'
 import { type FlowEvent, SpillwayError } from '../../src/index.js'
+import { LockDesk } from '../../src/locks/desk.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import { Tenant } from '../../src/spillway.js'
 import { PostgresStates } from '../../src/state/postgres.js'
@@ -34,7 +35,13 @@ export async function startNode(name: string, postgresUrl: string, redisUrl: str
   })
   await backbone.start()
   const { log, intake, live } = backbone
-  const parts = { states: new PostgresStates(database), groups: new PostgresGroups(database), limits: config }
+  const term = instance.controller
+  const parts = {
+    states: new PostgresStates(database),
+    groups: new PostgresGroups(database),
+    desk: new LockDesk({ instanceId: name, term, database, redis: undefined }),
+    limits: config,
+  }
   return {
     instance,
     tenant: new Tenant('acme', { log, appender: intake, live, ...parts }),

@@ -28,7 +28,7 @@ afterAll(() => running.stop())
 
 it('finds every operation of the document', () => {
   expect(operations.length).toBeGreaterThan(12)
-  expect(operations.filter(({ members }) => members).length).toBe(5)
+  expect(operations.filter(({ members }) => members).length).toBe(7)
 })
 
 /** Texts that are wrong everywhere: as a flow, a cursor, a number, a choice. */
@@ -163,7 +163,14 @@ it('answers bad members of every body with a problem, and writes nothing', async
     fc.asyncProperty(fc.constantFrom(...spots), badValue, async ({ operation, member }, bad) => {
       // Any JSON is a payload; a state may hold null where it says nothing, and zero length is no engagement.
       if (member === 'payload') return
-      const good: Record<string, unknown> = { type: 't', payload: 1, flows: ['a'], scopes: ['publish'] }
+      const good: Record<string, unknown> = {
+        type: 't',
+        payload: 1,
+        flows: ['a'],
+        scopes: ['publish'],
+        ttlMs: 1000,
+        fence: 1,
+      }
       const names = operation.members ?? []
       const body = Object.fromEntries(names.filter((name) => name in good).map((name) => [name, good[name]]))
       const url = addressOf(operation)
@@ -216,7 +223,7 @@ function expectProblem(answer: Answer, what: string): void {
 
 /** The operation's address, good but for one parameter. */
 function addressOf(operation: Operation, bad?: Parameter, text = ''): string {
-  const good: Record<string, string> = { flow: 'f', id: '0123456789abcdef', flows: 'a,b' }
+  const good: Record<string, string> = { flow: 'f', id: '0123456789abcdef', flows: 'a,b', name: 'l' }
   const value = (parameter: Parameter) => (parameter === bad ? text : (good[parameter.name] ?? ''))
   let url = operation.path
   const query: string[] = []

@@ -240,6 +240,8 @@ describe('the server itself', () => {
       '/readyz',
       '/v1/admin/keys',
       '/v1/admin/keys/{id}',
+      '/v1/admin/locks',
+      '/v1/admin/locks/{name}',
       '/v1/admin/term',
       '/v1/admin/term/drill',
       '/v1/admin/term/turn',
@@ -248,6 +250,7 @@ describe('the server itself', () => {
       '/v1/flows/{flow}/meta',
       '/v1/flows/{flow}/state',
       '/v1/flows/{flow}/stream',
+      '/v1/locks/{name}',
       '/v1/stream',
       '/v1/tickets',
     ])

@@ -21,8 +21,14 @@ const ROOT = fileURLToPath(
 
 const URL_LINE = /http:\/\/127\.0\.0\.1:\d+/
 
-/** Starts `spillway serve` on a free port, with this environment, and resolves when it has said its address. */
-export async function spawnServer(env: Readonly<Record<string, string>> = {}): Promise<SpillwayServer> {
+/**
+ * Starts `spillway serve` on a free port, or another script of the repository that serves, with this environment, and
+ * resolves when it has said its address.
+ */
+export async function spawnServer(
+  env: Readonly<Record<string, string>> = {},
+  script: readonly string[] = ['bin/spillway.js', 'serve'],
+): Promise<SpillwayServer> {
   const folder = serverFolder('server')
   const untie = tieToThisProcess(folder)
   const inherited = Object.entries(process.env).filter(
@@ -30,7 +36,7 @@ export async function spawnServer(env: Readonly<Record<string, string>> = {}): P
   )
   const server = await startProcess({
     command: process.execPath,
-    args: [join(ROOT, 'bin/spillway.js'), 'serve'],
+    args: script.map((part, i) => (i === 0 ? join(ROOT, part) : part)),
     folder,
     options: {
       env: {
