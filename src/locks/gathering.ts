@@ -1,68 +1,73 @@
-/** Something that may go out together with others of its kind. */
-export interface Gathered {
-  /** Only what has the same one goes together. */
-  readonly group: number
-}
-
 interface Waiting<I, O> {
   readonly item: I
   readonly resolve: (answer: O) => void
   readonly reject: (error: unknown) => void
 }
 
+/** How many go out at once. */
+export interface Pace {
+  /** Batches under way. */
+  readonly parallel: number
+  /** Items in one. */
+  readonly most: number
+}
+
+/** Fewer are not shared among batches. */
+const FEW = 16
+
 /**
- * What is asked in one turn of the event loop, or while others are under way, goes out together: one round trip and one
- * commit for many.
+ * What is asked in one turn of the event loop, or while others are under way, goes out together: one round trip, one
+ * script or commit for many. An answer that is an error is one item's own; an error of the run is everybody's.
  */
-export class Gathering<I extends Gathered, O> {
-  readonly #run: (items: readonly I[]) => Promise<readonly O[]>
-  readonly #parallel: number
-  readonly #most: number
+export class Gathering<I, O> {
+  readonly #run: (items: readonly I[]) => Promise<readonly (O | Error)[]>
+  readonly #pace: () => Pace
   #waiting: Waiting<I, O>[] = []
   #underWay = 0
   #scheduled = false
 
-  constructor(
-    run: (items: readonly I[]) => Promise<readonly O[]>,
-    { parallel, most }: { readonly parallel: number; readonly most: number },
-  ) {
+  constructor(run: (items: readonly I[]) => Promise<readonly (O | Error)[]>, pace: () => Pace) {
     this.#run = run
-    this.#parallel = parallel
-    this.#most = most
+    this.#pace = pace
   }
 
-  /** Errors: those of the run that it went with. */
   ask(item: I): Promise<O> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject })
-      this.#schedule()
+      if (!this.#scheduled) this.#schedule()
     })
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#underWay >= this.#parallel || this.#waiting.length === 0) return
+    if (this.#scheduled || this.#waiting.length === 0) return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
-      while (this.#underWay < this.#parallel && this.#waiting.length > 0) void this.#go(this.#take())
+      const { parallel, most } = this.#pace()
+      while (this.#underWay < parallel && this.#waiting.length > 0) {
+        // What waits is shared: while the store works on one part, this process prepares another.
+        const share = Math.ceil(this.#waiting.length / (parallel - this.#underWay))
+        void this.#go(this.#take(Math.min(most, Math.max(FEW, share))))
+      }
     })
   }
 
-  #take(): Waiting<I, O>[] {
-    const group = this.#waiting[0]?.item.group
-    let count = 0
-    while (count < this.#most && this.#waiting[count]?.item.group === group && count < this.#waiting.length)
-      count += 1
-    return this.#waiting.splice(0, count)
+  #take(count: number): readonly Waiting<I, O>[] {
+    if (this.#waiting.length > count) return this.#waiting.splice(0, count)
+    const all = this.#waiting
+    this.#waiting = []
+    return all
   }
 
   async #go(batch: readonly Waiting<I, O>[]): Promise<void> {
     this.#underWay += 1
     try {
       const answers = await this.#run(batch.map(({ item }) => item))
-      batch.forEach(({ resolve }, i) => {
-        resolve(answers[i] as O)
-      })
+      for (const [i, { resolve, reject }] of batch.entries()) {
+        const answer = answers[i] as O | Error
+        if (answer instanceof Error) reject(answer)
+        else resolve(answer)
+      }
     } catch (error) {
       for (const { reject } of batch) reject(error)
     } finally {

@@ -1,34 +1,50 @@
 import { key, markerOf, whatIs } from '../redis/keys.js'
 import type { LockRef } from './locks.js'
 
-/** The keys of a lock in Redis; all lie in one bucket, with the term's marker. */
-export interface LockKeys {
-  readonly marker: string
-  readonly lock: string
-  /** The last fence of the bucket. */
-  readonly fences: string
-  /** Claims by their arrival. */
-  readonly queue: string
-  /** Claims by the end of their patience. */
-  readonly waiting: string
-  /** Where it is told whose turn it is. */
-  readonly freed: string
+/** The key of a lock in Redis. Names of the platform's guide have keys of their own. */
+export function lockKey({ tenant, name }: LockRef): string {
+  const colon = name.indexOf(':')
+  const rest = name.slice(colon + 1)
+  if (colon > 0 && rest !== '') {
+    if (name.startsWith('flow:')) return key('lock:flow', { tenant, flow: rest })
+    if (name.startsWith('import:')) return key('lock:import', { tenant, import: rest })
+    if (name.startsWith('analysis:')) return key('lock:analysis', { tenant, asset: rest })
+  }
+  return key('lock', { tenant, name })
 }
 
-/** A lock is asked for several times in its life. */
-const KNOWN = 10_000
-const known = new Map<string, LockKeys>()
+/** The bucket of a lock's key: what lies beside the lock, on a Cluster too, has the same. */
+export function bucketOf(lock: string): string {
+  const open = lock.indexOf('{')
+  return lock.slice(open + 1, lock.indexOf('}', open))
+}
 
-export function lockKeys(ref: LockRef): LockKeys {
-  const id = lockId(ref)
-  let keys = known.get(id)
+/**
+ * Who waits for a lock. The scripts find beside it, under the same end, who of them is alive (`lock:waiting`) and where
+ * to tell whose turn it is (`lock:freed`).
+ */
+export function queueKey({ tenant, name }: LockRef, bucket: string): string {
+  return key('lock:queue', { bucket, tenant, name })
+}
+
+/** Where it is told whose turn it is. */
+export function freedChannel(lock: LockRef): string {
+  return key('lock:freed', { bucket: bucketOf(lockKey(lock)), ...lock })
+}
+
+/** The last fence of a bucket, and its marker. */
+export function besideLocks(bucket: string): { readonly fences: string; readonly marker: string } {
+  let keys = beside.get(bucket)
   if (!keys) {
-    keys = make(ref)
-    if (known.size >= KNOWN) known.clear()
-    known.set(id, keys)
+    const fences = key('lock:fences', { bucket })
+    keys = { fences, marker: markerOf(fences) }
+    beside.set(bucket, keys)
   }
   return keys
 }
+
+/** One entry a bucket. */
+const beside = new Map<string, { fences: string; marker: string }>()
 
 /** One text for a lock; no two share one: names hold no line feed. */
 export function lockId({ tenant, name }: LockRef): string {
@@ -51,33 +67,5 @@ export function lockOf(text: string): LockRef | undefined {
       return { tenant, name: `analysis:${asset}` }
     default:
       return undefined
-  }
-}
-
-function make({ tenant, name }: LockRef): LockKeys {
-  const lock = keyOf(tenant, name)
-  const bucket = lock.slice(lock.indexOf('{') + 1, lock.indexOf('}'))
-  return {
-    marker: markerOf(lock),
-    lock,
-    fences: key('lock:fences', { bucket }),
-    queue: key('lock:queue', { bucket, tenant, name }),
-    waiting: key('lock:waiting', { bucket, tenant, name }),
-    freed: key('lock:freed', { bucket, tenant, name }),
-  }
-}
-
-/** Names of the platform's guide have keys of their own. */
-function keyOf(tenant: string, name: string): string {
-  const [, kind, rest = ''] = /^(flow|import|analysis):(.+)$/s.exec(name) ?? []
-  switch (kind) {
-    case 'flow':
-      return key('lock:flow', { tenant, flow: rest })
-    case 'import':
-      return key('lock:import', { tenant, import: rest })
-    case 'analysis':
-      return key('lock:analysis', { tenant, asset: rest })
-    default:
-      return key('lock', { tenant, name })
   }
 }

@@ -1,15 +1,28 @@
--- KEYS: marker, lock
--- ARGV: sign, reign, fence, ttl, kept
--- Keeps a lease for longer; ttl is empty for as long as it was asked for. Answers {claim, holder, since, ttl}, or
--- {} if the fence holds nothing any more, or {"TERM"}.
+-- KEYS: marker
+-- ARGV: sign, reign, ...renewals
+-- Keeps leases for longer. renewals: lock, fence, ttl, kept of each; an empty ttl: for as long as it was asked for.
+-- Answers one element a renewal: {claim, since, ttl, holder}, or {} if its fence holds nothing any more. {"TERM"}:
+-- another term reigns here.
 if redis.call('GET', marker) ~= sign then return { 'TERM' } end
-local held = redis.call('HMGET', lock, 'reign', 'fence', 'claim', 'holder', 'since', 'ttl', 'kept')
-if held[1] ~= reign or held[2] ~= fence then return {} end
-if ttl == '' then
-  ttl, kept = held[6], held[7]
-elseif ttl ~= held[6] then
-  redis.call('HSET', lock, 'ttl', ttl, 'kept', kept)
+
+local function renew(lock, fence, ttl, kept)
+  local held = redis.call('GET', lock)
+  if not held then return {} end
+  local number, known, claim, since, had, had_kept, holder = string.match(held, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+  if number ~= reign or known ~= fence then return {} end
+  if ttl == '' then ttl, kept = had, had_kept end
+  -- Never shorter: its holder may still count on an earlier renewal, if the answer to this one is lost.
+  local left = math.max(redis.call('PTTL', lock), tonumber(kept))
+  if ttl == had then
+    redis.call('PEXPIRE', lock, left)
+  else
+    redis.call('SET', lock, table.concat({ number, known, claim, since, ttl, kept, holder }, ' '), 'PX', left)
+  end
+  return { claim, since, ttl, holder }
 end
--- Never shorter: its holder may still count on an earlier renewal, if the answer to this one is lost.
-if redis.call('PTTL', lock) < tonumber(kept) then redis.call('PEXPIRE', lock, kept) end
-return { held[3], held[4], held[5], ttl }
+
+local answer = {}
+for i = 1, #renewals, 4 do
+  answer[#answer + 1] = renew(renewals[i], renewals[i + 1], renewals[i + 2], renewals[i + 3])
+end
+return answer

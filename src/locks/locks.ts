@@ -71,22 +71,30 @@ export interface MovedLease extends LeaseRef, LeaseFacts {
   readonly leftMs: number
 }
 
+/** A lease that is to be kept for `ttlMs` from now on; undefined: for as long as it was asked for. */
+export interface Renewal extends LeaseRef {
+  readonly ttlMs: number | undefined
+}
+
+/** One answer for each that was asked for, or the error that this one alone has met. */
+export type Answers<T> = Promise<readonly (T | SpillwayError)[]>
+
 /**
- * Locks on one store. Each method is atomic for each lock. A store grants a lock to one claim at a time, keeps the
- * lease for `keptMs(ttlMs)` by its own clock, gives greater fences later, and refuses work of another reign than
- * its own: a lease of an older one counts only if it was moved. While the reign is quarantined it grants nothing.
- * Order: among those who wait and are alive, the order of arrival.
+ * Locks on one store. What is asked for together need not be atomic, each of it is. A store grants a lock to one
+ * claim at a time, keeps the lease for `keptMs(ttlMs)` by its own clock, gives greater fences later, and refuses work
+ * of another reign than its own: a lease of an older one counts only if it was moved. While the reign is quarantined
+ * it grants nothing. Order: among those who wait and are alive, the order of arrival.
  * Errors of all: `STORE_UNAVAILABLE`, `TERM_UNKNOWN` (temporary), `INTERNAL`.
  */
 export interface LockStore {
-  /** Errors: also `TOO_MANY_WAITERS`, `FENCES_SPENT`. */
-  take(ask: Ask, reign: Reign): Promise<Taken>
+  /** Errors of one ask: `TOO_MANY_WAITERS`, `FENCES_SPENT`. */
+  take(asks: readonly Ask[], reign: Reign): Answers<Taken>
   /**
-   * Keeps a lease from now on for `ttlMs`, or for as long as it was asked for; never shorter than it was: the answer
-   * to an earlier renewal may be lost. undefined: it is not held under this fence any more.
+   * Never makes a lease shorter: the answer to an earlier renewal may be lost. undefined: it is not held under this
+   * fence any more.
    */
-  renew(lease: LeaseRef, ttlMs: number | undefined, reign: Reign): Promise<LeaseFacts | undefined>
-  giveBack(what: GiveBack, reign: Reign): Promise<GivenBack>
+  renew(renewals: readonly Renewal[], reign: Reign): Answers<LeaseFacts | undefined>
+  giveBack(returns: readonly GiveBack[], reign: Reign): Answers<GivenBack>
   look(lock: LockRef, reign: Reign): Promise<HeldLock | undefined>
   /** Order: by name. */
   list(tenant: string, limit: number, reign: Reign): Promise<HeldLock[]>

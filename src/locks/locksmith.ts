@@ -1,18 +1,8 @@
 import { SpillwayError } from '../errors.js'
 import type { Reign, Term } from '../term/term.js'
+import { Gathering, type Pace } from './gathering.js'
 import { Leases, type LiveLease } from './leases.js'
-import type {
-  Ask,
-  Busy,
-  GiveBack,
-  GivenBack,
-  HeldLock,
-  LeaseFacts,
-  LeaseRef,
-  LockRef,
-  LockStore,
-  Taken,
-} from './locks.js'
+import type { Ask, Busy, GiveBack, HeldLock, LeaseRef, LockRef, LockStore, Renewal } from './locks.js'
 
 /** Locks on PostgreSQL, which also remembers what tables have seen. */
 interface RecordStore extends LockStore {
@@ -38,91 +28,69 @@ export type Attempt =
       readonly quarantined: boolean
     }
 
+/** With the moment before it was asked for. */
+type Timed<T> = T & { readonly asked: number }
+
+/** Enough that a store always has the next (bench/locks), and few enough that it answers others in between. */
+const PACE: Readonly<Record<Reign['store'], Pace>> = {
+  redis: { parallel: 4, most: 200 },
+  postgres: { parallel: 2, most: 200 },
+}
+
 /** Looks at a lock that is to be broken so often: it may change hands meanwhile. */
 const LOOKS = 5
 
 /**
- * Locks on the store that reigns. An answer counts only if the reign still holds when it comes, and a deadline is counted
- * from before the question. Errors of all: those of a store, and `OUTCOME_UNKNOWN`.
+ * Locks on the store that reigns. An answer counts only if the reign still holds when it comes, and a deadline is
+ * counted from before the question. Errors of all: those of a store, and `OUTCOME_UNKNOWN`.
  */
 export class Locksmith {
   readonly leases: Leases
   readonly #parts: LocksmithParts
+  readonly #takes: Gathering<Timed<Ask>, Attempt>
+  readonly #renewals: Gathering<Timed<Renewal>, LiveLease | undefined>
+  readonly #returns: Gathering<GiveBack, boolean>
 
   constructor(parts: LocksmithParts) {
     this.#parts = parts
     this.leases = new Leases(parts.now)
+    const pace = () => PACE[parts.term.reign?.store ?? 'postgres']
+    this.#takes = new Gathering<Timed<Ask>, Attempt>((asks) => this.#takeAll(asks), pace)
+    this.#renewals = new Gathering<Timed<Renewal>, LiveLease | undefined>(
+      (renewals) => this.#renewAll(renewals),
+      pace,
+    )
+    this.#returns = new Gathering<GiveBack, boolean>((returns) => this.#giveBackAll(returns), pace)
   }
 
   /** Errors: also `OVERLOADED`, `TOO_MANY_WAITERS`, `FENCES_SPENT`. */
-  async take(ask: Ask): Promise<Attempt> {
+  take(ask: Ask): Promise<Attempt> {
     this.leases.makeRoom(ask)
-    const asked = this.#parts.now()
-    try {
-      return await this.#parts.term.operate(async (reign) => {
-        const taken: Taken = await this.#store(reign).take(ask, reign)
-        if ('busy' in taken) return { busy: taken.busy, quarantined: reign.quarantined }
-        const { tenant, name, claim, holder, ttlMs } = ask
-        const { fence } = taken
-        const lease = {
-          tenant,
-          name,
-          claim,
-          holder,
-          ttlMs,
-          fence,
-          since: Date.now(),
-          deadline: asked + ttlMs,
-        }
-        // Here, while the operation is under way: this instance does not say that it has stopped before it ends.
-        this.leases.note(lease)
-        return { lease }
-      })
-    } catch (error) {
-      // Whatever the store did: nobody holds it.
-      this.leases.drop(ask, { claim: ask.claim })
-      throw error
-    }
+    const { tenant, name, claim, holder, ttlMs, patienceMs } = ask
+    return this.#takes.ask({ tenant, name, claim, holder, ttlMs, patienceMs, asked: this.#parts.now() })
   }
 
   /** The lease with its new deadline; undefined if its fence holds nothing any more. */
-  async renew(lease: LeaseRef, ttlMs: number | undefined): Promise<LiveLease | undefined> {
-    const asked = this.#parts.now()
-    return this.#parts.term.operate(async (reign) => {
-      const facts: LeaseFacts | undefined = await this.#store(reign).renew(lease, ttlMs, reign)
-      if (!facts) {
-        this.leases.drop(lease, lease)
-        return undefined
-      }
-      const { tenant, name, fence } = lease
-      const renewed = { tenant, name, fence, ...facts, deadline: asked + facts.ttlMs }
-      this.leases.note(renewed)
-      return renewed
-    })
+  renew({ tenant, name, fence }: LeaseRef, ttlMs: number | undefined): Promise<LiveLease | undefined> {
+    return this.#renewals.ask({ tenant, name, fence, ttlMs, asked: this.#parts.now() })
   }
 
   /** Answers whether there was a lease. */
-  async giveBack(what: GiveBack): Promise<boolean> {
-    return this.#parts.term.operate(async (reign) => {
-      const { released, next }: GivenBack = await this.#store(reign).giveBack(what, reign)
-      this.leases.drop(what, what)
-      if (next !== undefined) this.#parts.onNext(what, next, reign.store)
-      return released
-    })
+  giveBack(what: GiveBack): Promise<boolean> {
+    return this.#returns.ask(what)
   }
 
   /**
-   * Ends whatever lease there is, and makes its fence old for tables that ask. Answers the fence that is over; undefined:
-   * nobody held the lock.
+   * Ends whatever lease there is, and makes its fence old for tables that ask. Answers the fence that is over;
+   * undefined: nobody held the lock.
    */
   async break(lock: LockRef): Promise<number | undefined> {
-    const { postgres } = this.#parts
     for (let i = 0; i < LOOKS; i++) {
       const held = await this.#parts.term.operate((reign) => this.#store(reign).look(lock, reign))
       if (!held) return undefined
       const { fence } = held
       // First: if the rest fails, the same command can be given again.
-      await postgres?.raise({ ...lock, fence: fence + 1 })
+      await this.#parts.postgres?.raise({ ...lock, fence: fence + 1 })
       if (await this.giveBack({ ...lock, fence })) return fence
     }
     return undefined
@@ -130,6 +98,61 @@ export class Locksmith {
 
   list(tenant: string, limit: number): Promise<HeldLock[]> {
     return this.#parts.term.operate((reign) => this.#store(reign).list(tenant, limit, reign))
+  }
+
+  async #takeAll(asks: readonly Timed<Ask>[]): Promise<(Attempt | SpillwayError)[]> {
+    try {
+      return await this.#parts.term.operate(async (reign) => {
+        const taken = await this.#store(reign).take(asks, reign)
+        // Here, while the operation is under way: this instance does not say that it has stopped before it ends.
+        return taken.map((one, i) => {
+          if (one instanceof SpillwayError) return one
+          if ('busy' in one) return { busy: one.busy, quarantined: reign.quarantined }
+          return { lease: this.#granted(asks[i] as Timed<Ask>, one.fence) }
+        })
+      })
+    } catch (error) {
+      // Whatever the store did: nobody holds them.
+      for (const ask of asks) this.leases.drop(ask, { claim: ask.claim })
+      throw error
+    }
+  }
+
+  #granted({ tenant, name, claim, holder, ttlMs, asked }: Timed<Ask>, fence: number): LiveLease {
+    const facts = { claim, holder, ttlMs, since: Date.now() }
+    const lease = { tenant, name, fence, ...facts, deadline: asked + ttlMs }
+    this.leases.note(lease)
+    return lease
+  }
+
+  #renewAll(renewals: readonly Timed<Renewal>[]): Promise<(LiveLease | undefined | SpillwayError)[]> {
+    return this.#parts.term.operate(async (reign) => {
+      const renewed = await this.#store(reign).renew(renewals, reign)
+      return renewed.map((facts, i) => {
+        if (facts instanceof SpillwayError) return facts
+        const { tenant, name, fence, asked } = renewals[i] as Timed<Renewal>
+        if (!facts) {
+          this.leases.drop({ tenant, name }, { fence })
+          return undefined
+        }
+        const lease = { tenant, name, fence, ...facts, deadline: asked + facts.ttlMs }
+        this.leases.note(lease)
+        return lease
+      })
+    })
+  }
+
+  #giveBackAll(returns: readonly GiveBack[]): Promise<(boolean | SpillwayError)[]> {
+    return this.#parts.term.operate(async (reign) => {
+      const given = await this.#store(reign).giveBack(returns, reign)
+      return given.map((one, i) => {
+        if (one instanceof SpillwayError) return one
+        const what = returns[i] as GiveBack
+        this.leases.drop(what, what)
+        if (one.next !== undefined) this.#parts.onNext(what, one.next, reign.store)
+        return one.released
+      })
+    })
   }
 
   #store({ store }: Reign): LockStore {

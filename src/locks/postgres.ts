@@ -2,8 +2,8 @@ import { SpillwayError } from '../errors.js'
 import type { Database, Queryable } from '../postgres/client.js'
 import { sqlState } from '../postgres/errors.js'
 import type { Reign } from '../term/term.js'
-import { Gathering } from './gathering.js'
 import {
+  type Answers,
   type Ask,
   fencesSpent,
   type GiveBack,
@@ -17,20 +17,17 @@ import {
   type LockStore,
   type MovedLease,
   movedMs,
+  type Renewal,
   type Taken,
   tooManyWaiters,
 } from './locks.js'
 
-/** Statements of one kind at once, and locks in each. */
-const TOGETHER = { parallel: 2, most: 200 }
 /** Well within the time for which a term is trusted. */
 const PATIENCE_MS = 1000
 /** A free lock's row stays so long: longer than any lease. */
 const FREE_MS = 300_000
 /** What is remembered of the fences that tables have seen. */
 const SEEN_MS = 7 * 86_400_000
-
-type Of<T> = T & { readonly reign: Reign; readonly group: number }
 
 /** What spillway.take_locks answers for each ask; its migration describes it. */
 interface TakenRow {
@@ -57,43 +54,64 @@ interface ReturnedRow {
   readonly next: string | null
 }
 
-/** Locks on PostgreSQL: what is asked for in one turn of the event loop is one statement. */
+/** Locks on PostgreSQL: what is asked for together is one statement, and one commit. */
 export class PostgresLocks implements LockStore {
   readonly #db: Database
-  readonly #takes: Gathering<Of<Ask>, TakenRow>
-  readonly #renewals: Gathering<Of<LeaseRef & { ttlMs: number | undefined }>, RenewedRow | undefined>
-  readonly #returns: Gathering<Of<GiveBack>, ReturnedRow>
 
   constructor(db: Database) {
     this.#db = db
-    this.#takes = new Gathering((asks) => this.#takeAll(asks), TOGETHER)
-    this.#renewals = new Gathering((leases) => this.#renewAll(leases), TOGETHER)
-    this.#returns = new Gathering((returns) => this.#giveBackAll(returns), TOGETHER)
   }
 
-  async take(ask: Ask, reign: Reign): Promise<Taken> {
-    const row = await this.#takes.ask({ ...ask, reign, group: reign.number })
-    if (row.given !== null) return { fence: row.given }
-    if (row.verdict === 'FULL') throw tooManyWaiters()
-    if (row.verdict === 'SPENT') throw fencesSpent(reign.number)
-    return {
-      busy: {
-        holder: row.whose ?? undefined,
-        since: row.since_ms ?? undefined,
-        leftMs: row.left_ms,
-        first: row.is_first,
-      },
-    }
+  async take(asks: readonly Ask[], reign: Reign): Answers<Taken> {
+    const { number, fenceFloor, quarantined } = reign
+    const rows = await this.#inTime(number, () =>
+      this.#db.query<TakenRow>(
+        'SELECT * FROM spillway.take_locks($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)',
+        [
+          ...[number, fenceFloor, LOCK_LIMITS.waiters, !quarantined],
+          asks.map(({ tenant }) => tenant),
+          asks.map(({ name }) => name),
+          asks.map(({ claim }) => claim),
+          asks.map(({ holder }) => holder),
+          asks.map(({ ttlMs }) => ttlMs),
+          asks.map(({ ttlMs }) => keptMs(ttlMs)),
+          asks.map(({ patienceMs }) => patienceMs),
+        ],
+      ),
+    )
+    return inPlace(rows, asks.length).map((row) => takenOf(row as TakenRow, number))
   }
 
-  async renew(lease: LeaseRef, ttlMs: number | undefined, reign: Reign): Promise<LeaseFacts | undefined> {
-    const row = await this.#renewals.ask({ ...lease, ttlMs, reign, group: reign.number })
-    return row && { claim: row.claim, holder: row.holder, since: row.since_ms, ttlMs: row.ttl_ms }
+  async renew(renewals: readonly Renewal[], { number }: Reign): Answers<LeaseFacts | undefined> {
+    const rows = await this.#inTime(number, () =>
+      this.#db.query<RenewedRow>('SELECT * FROM spillway.renew_locks($1, $2, $3, $4, $5, $6)', [
+        number,
+        renewals.map(({ tenant }) => tenant),
+        renewals.map(({ name }) => name),
+        renewals.map(({ fence }) => fence),
+        renewals.map(({ ttlMs }) => ttlMs ?? null),
+        renewals.map(({ ttlMs }) => (ttlMs === undefined ? null : keptMs(ttlMs))),
+      ]),
+    )
+    return inPlace(rows, renewals.length).map(
+      (row) => row && { claim: row.claim, holder: row.holder, since: row.since_ms, ttlMs: row.ttl_ms },
+    )
   }
 
-  async giveBack(what: GiveBack, reign: Reign): Promise<GivenBack> {
-    const { released, next } = await this.#returns.ask({ ...what, reign, group: reign.number })
-    return { released, next: next ?? undefined }
+  async giveBack(returns: readonly GiveBack[], { number }: Reign): Answers<GivenBack> {
+    const rows = await this.#inTime(number, () =>
+      this.#db.query<ReturnedRow>('SELECT * FROM spillway.give_back_locks($1, $2, $3, $4, $5)', [
+        number,
+        returns.map(({ tenant }) => tenant),
+        returns.map(({ name }) => name),
+        returns.map((what) => ('fence' in what ? what.fence : null)),
+        returns.map((what) => ('claim' in what ? what.claim : null)),
+      ]),
+    )
+    return inPlace(rows, returns.length).map((row) => ({
+      released: row?.released ?? false,
+      next: row?.next ?? undefined,
+    }))
   }
 
   async look({ tenant, name }: LockRef, reign: Reign): Promise<HeldLock | undefined> {
@@ -178,60 +196,8 @@ export class PostgresLocks implements LockStore {
     )
   }
 
-  async #takeAll(asks: readonly Of<Ask>[]): Promise<TakenRow[]> {
-    const { reign } = asks[0] as Of<Ask>
-    const rows = await this.#inTime(reign, () =>
-      this.#db.query<TakenRow>(
-        'SELECT * FROM spillway.take_locks($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)',
-        [
-          reign.number,
-          reign.fenceFloor,
-          LOCK_LIMITS.waiters,
-          asks.map(({ tenant }) => tenant),
-          asks.map(({ name }) => name),
-          asks.map(({ claim }) => claim),
-          asks.map(({ holder }) => holder),
-          asks.map(({ ttlMs }) => ttlMs),
-          asks.map(({ ttlMs }) => keptMs(ttlMs)),
-          asks.map(({ patienceMs }) => patienceMs),
-          asks.map((ask) => !ask.reign.quarantined),
-        ],
-      ),
-    )
-    return inPlace(rows, asks.length) as TakenRow[]
-  }
-
-  async #renewAll(leases: readonly Of<LeaseRef & { ttlMs: number | undefined }>[]) {
-    const { reign } = leases[0] as Of<LeaseRef>
-    const rows = await this.#inTime(reign, () =>
-      this.#db.query<RenewedRow>('SELECT * FROM spillway.renew_locks($1, $2, $3, $4, $5, $6)', [
-        reign.number,
-        leases.map(({ tenant }) => tenant),
-        leases.map(({ name }) => name),
-        leases.map(({ fence }) => fence),
-        leases.map(({ ttlMs }) => ttlMs ?? null),
-        leases.map(({ ttlMs }) => (ttlMs === undefined ? null : keptMs(ttlMs))),
-      ]),
-    )
-    return inPlace(rows, leases.length)
-  }
-
-  async #giveBackAll(returns: readonly Of<GiveBack>[]): Promise<ReturnedRow[]> {
-    const { reign } = returns[0] as Of<GiveBack>
-    const rows = await this.#inTime(reign, () =>
-      this.#db.query<ReturnedRow>('SELECT * FROM spillway.give_back_locks($1, $2, $3, $4, $5)', [
-        reign.number,
-        returns.map(({ tenant }) => tenant),
-        returns.map(({ name }) => name),
-        returns.map((what) => ('fence' in what ? what.fence : null)),
-        returns.map((what) => ('claim' in what ? what.claim : null)),
-      ]),
-    )
-    return inPlace(rows, returns.length) as ReturnedRow[]
-  }
-
   /** The statement may go on without anybody who waits for it: what it grants then is held by nobody. */
-  async #inTime<T>({ number }: Reign, run: () => Promise<T>): Promise<T> {
+  async #inTime<T>(number: number, run: () => Promise<T>): Promise<T> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
@@ -257,6 +223,16 @@ export class PostgresLocks implements LockStore {
     } finally {
       clearTimeout(timer)
     }
+  }
+}
+
+function takenOf(row: TakenRow, number: number): Taken | SpillwayError {
+  if (row.given !== null) return { fence: row.given }
+  if (row.verdict === 'FULL') return tooManyWaiters()
+  if (row.verdict === 'SPENT') return fencesSpent(number)
+  const { whose, since_ms, left_ms, is_first } = row
+  return {
+    busy: { holder: whose ?? undefined, since: since_ms ?? undefined, leftMs: left_ms, first: is_first },
   }
 }
 

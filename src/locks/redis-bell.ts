@@ -1,7 +1,7 @@
 import type { RedisClient } from '../redis/client.js'
 import type { Subscriber } from '../redis/subscriber.js'
 import type { Bell } from './bells.js'
-import { lockId, lockKeys, lockOf } from './keys.js'
+import { freedChannel, lockId, lockOf } from './keys.js'
 import type { Line } from './line.js'
 import type { LockRef } from './locks.js'
 
@@ -35,7 +35,7 @@ export class RedisBell implements Bell {
       heard: (channel, claim) => this.#heard(channel, claim),
       hearing: (works) => works && this.#line.ringAll(),
     })
-    void this.#subscriber.subscribe(lockKeys(lock).freed).then((entered) => {
+    void this.#subscriber.subscribe(freedChannel(lock)).then((entered) => {
       // What was told between the ask and now was not heard.
       if (entered) this.#line.ringFor(lock)
     })
@@ -49,7 +49,7 @@ export class RedisBell implements Bell {
     const [oldest] = this.#lingering
     if (!oldest) return
     this.#lingering.delete(oldest[0])
-    this.#subscriber?.unsubscribe(lockKeys(oldest[1]).freed)
+    this.#subscriber?.unsubscribe(freedChannel(oldest[1]))
   }
 
   tell(): void {}

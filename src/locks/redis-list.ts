@@ -1,7 +1,7 @@
-import type { Master, RedisClient, Reply } from '../redis/client.js'
+import type { Master, RedisClient } from '../redis/client.js'
 import { tenantGlob } from '../redis/keys.js'
 import type { Reign } from '../term/term.js'
-import { lockKeys, lockOf } from './keys.js'
+import { bucketOf, lockKey, lockOf, queueKey } from './keys.js'
 import type { HeldLock, LockRef } from './locks.js'
 
 /** Every kind of key that a lock may have. */
@@ -51,18 +51,20 @@ export async function heldLock(
   ref: LockRef,
   reign: Reign,
 ): Promise<HeldLock | undefined> {
-  const { lock, queue } = lockKeys(ref)
-  const [fields, left, waiting] = await Promise.all([
-    redis.call('hmget', lock, 'reign', 'fence', 'holder', 'since'),
+  const lock = lockKey(ref)
+  const [value, left, waiting] = await Promise.all([
+    redis.call('get', lock),
     redis.call('pttl', lock),
-    redis.call('zcard', queue),
+    redis.call('zcard', queueKey(ref, bucketOf(lock))),
   ])
-  const [number, fence, holder, since]: readonly Reply[] = Array.isArray(fields) ? fields : []
+  // As lock-take.lua writes it.
+  const match = /^(\S+) (\S+) \S+ (\S+) \S+ \S+ (.*)$/s.exec(typeof value === 'string' ? value : '')
+  const [, number, fence, since, holder = ''] = match ?? []
   if (number !== String(reign.number)) return undefined
   return {
     ...ref,
     fence: Number(fence),
-    holder: String(holder),
+    holder,
     since: Number(since),
     leftMs: Math.max(0, Number(left)),
     waiting: Number(waiting),

@@ -2,8 +2,9 @@ import { SpillwayError } from '../errors.js'
 import type { RedisClient, Reply } from '../redis/client.js'
 import { loadScript, type Script } from '../redis/scripts.js'
 import { fenceFloor, type Reign } from '../term/term.js'
-import { type LockKeys, lockKeys } from './keys.js'
+import { besideLocks, bucketOf, lockKey, queueKey } from './keys.js'
 import {
+  type Answers,
   type Ask,
   fencesSpent,
   type GiveBack,
@@ -11,11 +12,11 @@ import {
   type HeldLock,
   keptMs,
   type LeaseFacts,
-  type LeaseRef,
   LOCK_LIMITS,
   type LockRef,
   type LockStore,
   type MovedLease,
+  type Renewal,
   type Taken,
   tooManyWaiters,
 } from './locks.js'
@@ -31,7 +32,19 @@ const CARRIED = 200
 /** A carry-over waits so long for a server that was refused until now. */
 const READY_MS = 1000
 
-/** Locks on Redis: one script each, which compares the reign with the marker of its bucket. */
+type Text = string | number
+
+/** One of those that are asked for together: its key, and what the script has to know of it. */
+interface Part {
+  readonly lock: string
+  readonly bucket: string
+  readonly words: readonly Text[]
+}
+
+/**
+ * Locks on Redis. On one server a script does for all of a batch, under the marker that stands for all; on a Cluster a
+ * script a bucket, under the bucket's. The other keys go as arguments: the marker says where they lie.
+ */
 export class RedisLocks implements LockStore {
   readonly #redis: RedisClient
 
@@ -39,70 +52,43 @@ export class RedisLocks implements LockStore {
     this.#redis = redis
   }
 
-  async take(ask: Ask, reign: Reign): Promise<Taken> {
-    const { marker, lock, fences, queue, waiting } = lockKeys(ask)
-    const { claim, holder, ttlMs, patienceMs } = ask
-    const [verdict, ...rest] = await this.#run(
-      TAKE,
-      [marker, lock, fences, queue, waiting],
-      [
-        ...[reign.sign, reign.number, reign.fenceFloor, fenceFloor(reign.number + 1)],
-        ...[claim, holder, ttlMs, keptMs(ttlMs), reign.quarantined ? 0 : 1, patienceMs, LOCK_LIMITS.waiters],
-      ],
-      reign,
-    )
-    switch (verdict) {
-      case 'HELD':
-        return { fence: Number(rest[0]) }
-      case 'BUSY': {
-        const [who, since, leftMs, first] = rest
-        const held = since !== ''
-        return {
-          busy: {
-            holder: held ? String(who) : undefined,
-            since: held ? Number(since) : undefined,
-            leftMs: Math.max(0, Number(leftMs)),
-            first: first === 1,
-          },
-        }
-      }
-      case 'FULL':
-        throw tooManyWaiters()
-      case 'SPENT':
-        throw fencesSpent(reign.number)
-      default:
-        throw new SpillwayError('INTERNAL', 'lock-take.lua answered nothing that is known')
-    }
+  take(asks: readonly Ask[], reign: Reign): Answers<Taken> {
+    const { sign, number, fenceFloor: floor, quarantined } = reign
+    const fixed = [sign, number, floor, fenceFloor(number + 1), LOCK_LIMITS.waiters, quarantined ? 0 : 1]
+    const parts = asks.map((ask) => {
+      const { claim, holder, ttlMs, patienceMs } = ask
+      const lock = lockKey(ask)
+      const bucket = bucketOf(lock)
+      const { fences } = besideLocks(bucket)
+      const words = [lock, fences, queueKey(ask, bucket), claim, holder, ttlMs, keptMs(ttlMs), patienceMs]
+      return { lock, bucket, words }
+    })
+    return this.#run(TAKE, fixed, parts, reign, (answer) => takenOf(answer, number))
   }
 
-  async renew(lease: LeaseRef, ttlMs: number | undefined, reign: Reign): Promise<LeaseFacts | undefined> {
-    const { marker, lock } = lockKeys(lease)
-    const times = ttlMs === undefined ? ['', ''] : [ttlMs, keptMs(ttlMs)]
-    const [claim, holder, since, ttl] = await this.#run(
-      RENEW,
-      [marker, lock],
-      [reign.sign, reign.number, lease.fence, ...times],
-      reign,
-    )
-    if (claim === undefined) return undefined
-    return { claim: String(claim), holder: String(holder), since: Number(since), ttlMs: Number(ttl) }
+  renew(renewals: readonly Renewal[], reign: Reign): Answers<LeaseFacts | undefined> {
+    const parts = renewals.map((renewal) => {
+      const { fence, ttlMs } = renewal
+      const lock = lockKey(renewal)
+      const words = [lock, fence, ttlMs ?? '', ttlMs === undefined ? '' : keptMs(ttlMs)]
+      return { lock, bucket: bucketOf(lock), words }
+    })
+    return this.#run(RENEW, [reign.sign, reign.number], parts, reign, factsOf)
   }
 
-  async giveBack(what: GiveBack, reign: Reign): Promise<GivenBack> {
-    const { marker, lock, queue, waiting, freed } = lockKeys(what)
-    const { publishCommand } = this.#redis
-    const which = 'claim' in what ? ['', what.claim] : [what.fence, '']
-    const [released, next] = await this.#run(
-      GIVE_BACK,
-      [marker, lock, queue, waiting],
-      [reign.sign, reign.number, ...which, publishCommand, freed],
-      reign,
-    )
-    return { released: released === 1, next: next === undefined ? undefined : String(next) }
+  giveBack(returns: readonly GiveBack[], reign: Reign): Answers<GivenBack> {
+    const parts = returns.map((one) => {
+      const lock = lockKey(one)
+      const bucket = bucketOf(lock)
+      const which = 'claim' in one ? ['', one.claim] : [one.fence, '']
+      return { lock, bucket, words: [lock, queueKey(one, bucket), ...which] }
+    })
+    const fixed = [reign.sign, reign.number, this.#redis.publishCommand]
+    return this.#run(GIVE_BACK, fixed, parts, reign, givenBackOf)
   }
 
-  look(ref: LockRef, reign: Reign): Promise<HeldLock | undefined> {
-    return heldLock(this.#redis, ref, reign)
+  look(lock: LockRef, reign: Reign): Promise<HeldLock | undefined> {
+    return heldLock(this.#redis, lock, reign)
   }
 
   list(tenant: string, limit: number, reign: Reign): Promise<HeldLock[]> {
@@ -115,45 +101,102 @@ export class RedisLocks implements LockStore {
    */
   async carry(leases: readonly MovedLease[], number: number): Promise<void> {
     await this.#redis.ready(READY_MS)
-    const buckets = new Map<string, { keys: LockKeys; lease: MovedLease }[]>()
+    // All of them into the same one.
+    const { identity = '' } = this.#redis
+    const buckets = new Map<string, Text[][]>()
     for (const lease of leases) {
-      const keys = lockKeys(lease)
-      const bucket = buckets.get(keys.marker)
-      if (bucket) bucket.push({ keys, lease })
-      else buckets.set(keys.marker, [{ keys, lease }])
+      const { fence, claim, since, ttlMs, holder, leftMs } = lease
+      const lock = lockKey(lease)
+      const rest = [claim, since, ttlMs, keptMs(ttlMs), holder].join(' ')
+      const words = [lock, fence, rest, Math.ceil(leftMs)]
+      const bucket = bucketOf(lock)
+      const others = buckets.get(bucket)
+      if (others) others.push(words)
+      else buckets.set(bucket, [words])
     }
-    for (const [marker, all] of buckets) {
+    for (const [bucket, all] of buckets) {
       for (let from = 0; from < all.length; from += CARRIED) {
-        const some = all.slice(from, from + CARRIED)
-        const taken = await this.#redis.run(
-          CARRY,
-          [marker, ...some.map(({ keys }) => keys.lock)],
-          [number, ...some.flatMap(({ lease }) => textsOf(lease))],
-        )
+        const words = all.slice(from, from + CARRIED).flat()
+        const { marker } = besideLocks(bucket)
+        const taken = await this.#redis.run(CARRY, [marker], [number, ...words], identity)
         if (taken !== 1) throw refused(number)
       }
     }
   }
 
-  async #run(
+  async #run<T>(
     script: Script,
-    keys: readonly string[],
-    args: readonly (string | number)[],
-    { number }: Reign,
-  ): Promise<readonly Reply[]> {
-    const reply = await this.#redis.run(script, keys, args)
-    if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', `${script.name} answered no list`)
-    if (reply[0] === 'TERM') throw refused(number)
-    return reply
+    fixed: readonly Text[],
+    parts: readonly Part[],
+    { marker, number, identity }: Reign,
+    read: (answer: Reply | undefined) => T | SpillwayError,
+  ): Answers<T> {
+    const together = async (marked: string, some: readonly Part[]) => {
+      const args = [...fixed]
+      for (const { words } of some) args.push(...words)
+      const reply = await this.#redis.run(script, [marked], args, identity)
+      if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', `${script.name} answered no list`)
+      if (reply[0] === 'TERM') throw refused(number)
+      return some.map((_, i) => read(reply[i]))
+    }
+    if (marker !== '') return together(marker, parts)
+    const answers = new Map<Part, T | SpillwayError>()
+    await Promise.all(
+      byBucket(parts).map(async ([bucket, some]) => {
+        const own = await together(besideLocks(bucket).marker, some).catch(asError)
+        some.forEach((part, i) => {
+          answers.set(part, own instanceof SpillwayError ? own : (own[i] as T | SpillwayError))
+        })
+      }),
+    )
+    return parts.map((part) => answers.get(part) as T | SpillwayError)
   }
 }
 
-function textsOf({ fence, claim, holder, since, ttlMs, leftMs }: MovedLease): (string | number)[] {
-  return [fence, claim, holder, since, ttlMs, keptMs(ttlMs), Math.ceil(leftMs)]
+function byBucket(parts: readonly Part[]): [string, Part[]][] {
+  const buckets = new Map<string, Part[]>()
+  for (const part of parts) {
+    const others = buckets.get(part.bucket)
+    if (others) others.push(part)
+    else buckets.set(part.bucket, [part])
+  }
+  return [...buckets]
+}
+
+function asError(error: unknown): SpillwayError {
+  if (error instanceof SpillwayError) return error
+  throw error
+}
+
+function takenOf(answer: Reply | undefined, number: number): Taken | SpillwayError {
+  if (typeof answer === 'number') return { fence: answer }
+  if (answer === 'FULL') return tooManyWaiters()
+  if (answer === 'SPENT') return fencesSpent(number)
+  const [who, since, leftMs, first] = Array.isArray(answer) ? answer : []
+  const held = since !== ''
+  return {
+    busy: {
+      holder: held ? String(who) : undefined,
+      since: held ? Number(since) : undefined,
+      leftMs: Math.max(0, Number(leftMs)),
+      first: first === 1,
+    },
+  }
+}
+
+function factsOf(answer: Reply | undefined): LeaseFacts | undefined {
+  const [claim, since, ttl, holder] = Array.isArray(answer) ? answer : []
+  if (claim === undefined) return undefined
+  return { claim: String(claim), holder: String(holder), since: Number(since), ttlMs: Number(ttl) }
+}
+
+function givenBackOf(answer: Reply | undefined): GivenBack {
+  const [released, next] = Array.isArray(answer) ? answer : [answer]
+  return { released: released === 1, next: next === undefined ? undefined : String(next) }
 }
 
 function refused(number: number): SpillwayError {
-  return new SpillwayError('TERM_UNKNOWN', `Redis is not in term ${number}: the lock was not touched`, {
+  return new SpillwayError('TERM_UNKNOWN', `Redis is not in term ${number}: no lock was touched`, {
     retryAfterMs: 100,
   })
 }

@@ -115,8 +115,8 @@ describe('spillway.fence_ok', () => {
     const reign = reignOf('postgres', 1)
     const ask = { tenant: 'acme', claim: 'c', holder: 'h', ttlMs: 1000 }
     for (const name of [old, young]) {
-      await locks.take({ ...ask, name, patienceMs: 0 }, reign)
-      await locks.take({ ...ask, name, claim: 'd', patienceMs: 1000 }, reign)
+      await locks.take([{ ...ask, name, patienceMs: 0 }], reign)
+      await locks.take([{ ...ask, name, claim: 'd', patienceMs: 1000 }], reign)
     }
     await database.scoped('all', async (tx) => {
       await tx.query(`UPDATE spillway.fences_seen SET seen_at = now() - interval '8 days' WHERE name = $1`, [

@@ -247,35 +247,60 @@ describe('the line of an instance', () => {
 describe('what goes out together', () => {
   const runs: number[][] = []
   afterEach(() => runs.splice(0))
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
 
-  it('is what was asked in one turn, or while others were under way, of one group, and no more than the bound', async () => {
+  it('is what was asked in one turn, or while others were under way, and no more than the bound', async () => {
     let go: () => void = () => undefined
-    const gathering = new Gathering<{ n: number; group: number }, number>(
+    const gathering = new Gathering<number, number>(
       async (items) => {
-        runs.push(items.map(({ n }) => n))
+        runs.push([...items])
         await new Promise<void>((resolve) => (go = resolve))
-        return items.map(({ n }) => n * 2)
+        return items.map((n) => n * 2)
       },
-      { parallel: 1, most: 3 },
+      () => ({ parallel: 1, most: 3 }),
     )
-    const ask = (n: number, group = 0) => gathering.ask({ n, group })
-    const answers = Promise.all([ask(1), ask(2), ask(3), ask(4), ask(5, 1), ask(6, 1), ask(7)])
-    for (let done = 0; done < 4; done++) {
-      await new Promise((resolve) => setImmediate(resolve))
-      await new Promise((resolve) => setImmediate(resolve))
-      expect(runs).toHaveLength(done + 1)
+    const answers = Promise.all([1, 2, 3, 4].map((n) => gathering.ask(n)))
+    await turn()
+    const later = Promise.all([5, 6].map((n) => gathering.ask(n)))
+    for (let done = 1; done <= 2; done++) {
+      await turn()
+      expect(runs).toHaveLength(done)
       go()
+      await turn()
     }
-    expect(await answers).toEqual([2, 4, 6, 8, 10, 12, 14])
-    expect(runs).toEqual([[1, 2, 3], [4], [5, 6], [7]])
+    expect(await answers).toEqual([2, 4, 6, 8])
+    expect(await later).toEqual([10, 12])
+    expect(runs).toEqual([
+      [1, 2, 3],
+      [4, 5, 6],
+    ])
   })
 
-  it('fails together', async () => {
-    const gathering = new Gathering<{ group: number }, number>(() => Promise.reject(new Error('no')), {
-      parallel: 2,
-      most: 10,
-    })
-    const results = await Promise.allSettled([gathering.ask({ group: 0 }), gathering.ask({ group: 0 })])
-    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+  it('is shared among the batches that may be under way, unless it is little', async () => {
+    const gathering = new Gathering<number, number>(
+      async (items) => {
+        runs.push([...items])
+        return items
+      },
+      () => ({ parallel: 4, most: 100 }),
+    )
+    await Promise.all(Array.from({ length: 80 }, (_, n) => gathering.ask(n)))
+    await Promise.all(Array.from({ length: 10 }, (_, n) => gathering.ask(n)))
+    expect(runs.map(({ length }) => length)).toEqual([20, 20, 20, 20, 10])
+  })
+
+  it('fails together, or each by itself', async () => {
+    const own = new Error('mine')
+    const run = async (items: readonly number[]) => {
+      if (items.includes(0)) throw new Error('all')
+      return items.map((n) => (n === 1 ? own : n))
+    }
+    const gathering = new Gathering<number, number>(run, () => ({ parallel: 2, most: 10 }))
+    const statuses = async (items: number[]) => {
+      const results = await Promise.allSettled(items.map((n) => gathering.ask(n)))
+      return results.map((result) => (result.status === 'rejected' ? result.reason.message : result.value))
+    }
+    expect(await statuses([0, 2])).toEqual(['all', 'all'])
+    expect(await statuses([1, 2])).toEqual(['mine', 2])
   })
 })

@@ -5,7 +5,7 @@ import type { Ask, Busy, LeaseRef, LockRef, MovedLease, Taken } from '../../src/
 import { keptMs, LOCK_LIMITS } from '../../src/locks/locks.js'
 import { fenceFloor } from '../../src/term/term.js'
 import { eventually } from '../support/eventually.js'
-import { type OpenStore, reignOf } from './stores.js'
+import { type OpenStore, one, reignOf } from './stores.js'
 
 /** What every store of locks must do. */
 export function lockConformance(name: string, open: () => Promise<OpenStore>): void {
@@ -16,10 +16,12 @@ export function lockConformance(name: string, open: () => Promise<OpenStore>): v
     })
     afterAll(() => at?.close())
 
-    const take = (ask: Ask) => at.store.take(ask, at.reign)
+    const take = (ask: Ask, reign = at.reign) => one(at.store.take([ask], reign))
+    const renew = (lease: LeaseRef, ttlMs: number | undefined, reign = at.reign) =>
+      one(at.store.renew([{ ...lease, ttlMs }], reign))
     const giveBack = (lock: LockRef, which: { fence: number } | { claim: string }) => {
       const { tenant, name } = lock
-      return at.store.giveBack({ tenant, name, ...which }, at.reign)
+      return one(at.store.giveBack([{ tenant, name, ...which }], at.reign))
     }
 
     it('grants a lock to one at a time, with a fence that grows within its reign', async () => {
@@ -59,7 +61,7 @@ export function lockConformance(name: string, open: () => Promise<OpenStore>): v
       // Clock rates may differ by 10 %.
       expect(took).toBeGreaterThanOrEqual(500 * 1.1)
       expect(second).toBeGreaterThan(first)
-      expect(await at.store.renew({ ...lock, fence: first }, undefined, at.reign)).toBeUndefined()
+      expect(await renew({ ...lock, fence: first }, undefined)).toBeUndefined()
       expect(await giveBack(lock, { fence: first })).toMatchObject({ released: false })
     })
 
@@ -67,17 +69,17 @@ export function lockConformance(name: string, open: () => Promise<OpenStore>): v
       const lock = someLock()
       const fence = fenceOf(await take(ask(lock, { claim: 'a', holder: 'Ann', ttlMs: 20_000 })))
       const left = async () => (await at.store.look(lock, at.reign))?.leftMs ?? 0
-      const renew = (of: number, ttlMs?: number) => at.store.renew({ ...lock, fence: of }, ttlMs, at.reign)
-      expect(await renew(fence + 1, 60_000)).toBeUndefined()
-      expect(await renew(fence - 1, 60_000)).toBeUndefined()
+      const renewed = (of: number, ttlMs?: number) => renew({ ...lock, fence: of }, ttlMs)
+      expect(await renewed(fence + 1, 60_000)).toBeUndefined()
+      expect(await renewed(fence - 1, 60_000)).toBeUndefined()
       expect(await left()).toBeLessThanOrEqual(keptMs(20_000))
-      expect(await renew(fence, 60_000)).toMatchObject({ claim: 'a', holder: 'Ann', ttlMs: 60_000 })
+      expect(await renewed(fence, 60_000)).toMatchObject({ claim: 'a', holder: 'Ann', ttlMs: 60_000 })
       expect(await left()).toBeGreaterThan(60_000)
-      expect(await renew(fence, 100)).toMatchObject({ ttlMs: 100 })
+      expect(await renewed(fence, 100)).toMatchObject({ ttlMs: 100 })
       expect(await left()).toBeGreaterThan(60_000)
       // For as long as it was asked for last.
-      expect(await renew(fence)).toMatchObject({ ttlMs: 100 })
-      expect(await at.store.renew({ ...someLock(), fence }, 1000, at.reign)).toBeUndefined()
+      expect(await renewed(fence)).toMatchObject({ ttlMs: 100 })
+      expect(await renew({ ...someLock(), fence }, 1000)).toBeUndefined()
     })
 
     it('lets those who wait have it in the order of arrival, and nobody pass them', async () => {
@@ -138,10 +140,14 @@ export function lockConformance(name: string, open: () => Promise<OpenStore>): v
       const lock = someLock()
       fenceOf(await take(ask(lock, { claim: 'a' })))
       const { waiters } = LOCK_LIMITS
-      const line = (count: number, patienceMs: number, from: number) =>
-        Promise.all(
-          Array.from({ length: count }, (_, i) => take(ask(lock, { claim: `w${from + i}`, patienceMs }))),
-        )
+      const line = async (count: number, patienceMs: number, from: number) => {
+        for (let done = 0; done < count; done += 100) {
+          const asks = Array.from({ length: Math.min(100, count - done) }, (_, i) =>
+            ask(lock, { claim: `w${from + done + i}`, patienceMs }),
+          )
+          for (const taken of await at.store.take(asks, at.reign)) expect('busy' in taken).toBe(true)
+        }
+      }
       await line(10, 60_000, 0)
       await line(waiters - 10, 4000, 10)
       await expect(take(ask(lock, { claim: 'more', patienceMs: 1000 }))).rejects.toMatchObject({
@@ -157,12 +163,12 @@ export function lockConformance(name: string, open: () => Promise<OpenStore>): v
       const lock = someLock()
       const fence = fenceOf(await take(ask(lock, { claim: 'a' })))
       for (const number of [at.reign.number - 1, at.reign.number + 1]) {
-        const other = reignOf(at.reign.store, number)
+        const other = reignOf(at.reign.store, number, false, at.reign.marker)
         const refused = { code: 'TERM_UNKNOWN', temporary: true }
-        await expect(at.store.take(ask(lock, { claim: 'b' }), other)).rejects.toMatchObject(refused)
-        await expect(at.store.take(ask(someLock(), { claim: 'b' }), other)).rejects.toMatchObject(refused)
-        await expect(at.store.renew({ ...lock, fence }, 1000, other)).rejects.toMatchObject(refused)
-        await expect(at.store.giveBack({ ...lock, fence }, other)).rejects.toMatchObject(refused)
+        await expect(take(ask(lock, { claim: 'b' }), other)).rejects.toMatchObject(refused)
+        await expect(take(ask(someLock(), { claim: 'b' }), other)).rejects.toMatchObject(refused)
+        await expect(renew({ ...lock, fence }, 1000, other)).rejects.toMatchObject(refused)
+        await expect(one(at.store.giveBack([{ ...lock, fence }], other))).rejects.toMatchObject(refused)
       }
       expect(await giveBack(lock, { fence })).toMatchObject({ released: true })
     })
@@ -170,11 +176,11 @@ export function lockConformance(name: string, open: () => Promise<OpenStore>): v
     it('grants nothing in quarantine, and renews what is known', async () => {
       const [known, free] = [someLock(), someLock()]
       const fence = fenceOf(await take(ask(known, { claim: 'a' })))
-      const quarantined = reignOf(at.reign.store, at.reign.number, true)
+      const quarantined = { ...at.reign, quarantined: true }
       const waits = ask(free, { claim: 'b', patienceMs: 60_000 })
-      expect(busyOf(await at.store.take(waits, quarantined))).toMatchObject({ holder: undefined, leftMs: 0 })
-      expect(await at.store.renew({ ...known, fence }, 1000, quarantined)).toBeDefined()
-      expect(fenceOf(await at.store.take(ask(known, { claim: 'a' }), quarantined))).toBe(fence)
+      expect(busyOf(await take(waits, quarantined))).toMatchObject({ holder: undefined, leftMs: 0 })
+      expect(await renew({ ...known, fence }, 1000, quarantined)).toBeDefined()
+      expect(fenceOf(await take(ask(known, { claim: 'a' }), quarantined))).toBe(fence)
       // It has stood in line meanwhile.
       busyOf(await take(ask(free, { claim: 'c' })))
       fenceOf(await take(waits))
@@ -191,10 +197,10 @@ export function lockConformance(name: string, open: () => Promise<OpenStore>): v
       const busy = busyOf(await take(ask(moved, { claim: 'other' })))
       expect(busy.holder).toBe('Ann')
       expect(busy.leftMs).toBeGreaterThan(18_000)
-      expect(await at.store.renew({ ...moved, fence: a }, undefined, at.reign)).toMatchObject({
+      expect(await renew({ ...moved, fence: a }, undefined)).toMatchObject({
         ...{ claim: 'moved', holder: 'Ann', since: 1_770_000_000_000, ttlMs: 7000 },
       })
-      expect(await at.store.renew({ ...left, fence: b }, undefined, at.reign)).toBeUndefined()
+      expect(await renew({ ...left, fence: b }, undefined)).toBeUndefined()
       expect(await at.store.look(left, at.reign)).toBeUndefined()
       expect(fenceOf(await take(ask(left, { claim: 'other' })))).toBeGreaterThan(fenceFloor(older + 1))
       // Neither does a place in line.
@@ -252,45 +258,45 @@ export function lockConformance(name: string, open: () => Promise<OpenStore>): v
     it('does what a list of claims would do, whatever is asked in whatever order', async () => {
       const claims = ['a', 'b', 'c', 'd']
       const claim = fc.constantFrom(...claims)
-      const step = fc.oneof(
+      const anyStep = fc.oneof(
         fc.record({ do: fc.constant('take' as const), claim, waits: fc.boolean() }),
         fc.record({ do: fc.constant('give back' as const), claim, byFence: fc.boolean() }),
         fc.record({ do: fc.constant('renew' as const), claim }),
       )
       await fc.assert(
-        fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+        fc.asyncProperty(fc.array(anyStep, { maxLength: 25 }), async (steps) => {
           const lock = someLock()
           const fences = new Map<string, number>()
           let held: string | undefined
           let highest = 0
           let line: string[] = []
-          for (const one of steps) {
-            const fence = fences.get(one.claim) ?? 1
-            if (one.do === 'take') {
-              const taken = await take(ask(lock, { claim: one.claim, patienceMs: one.waits ? 60_000 : 0 }))
-              const mine = held === one.claim
-              if (mine || (held === undefined && (line.length === 0 || line[0] === one.claim))) {
+          for (const step of steps) {
+            const fence = fences.get(step.claim) ?? 1
+            if (step.do === 'take') {
+              const taken = await take(ask(lock, { claim: step.claim, patienceMs: step.waits ? 60_000 : 0 }))
+              const mine = held === step.claim
+              if (mine || (held === undefined && (line.length === 0 || line[0] === step.claim))) {
                 if (mine) expect(fenceOf(taken)).toBe(fence)
                 else expect(fenceOf(taken)).toBeGreaterThan(highest)
                 highest = fenceOf(taken)
-                fences.set(one.claim, highest)
-                held = one.claim
-                line = line.filter((other) => other !== one.claim)
+                fences.set(step.claim, highest)
+                held = step.claim
+                line = line.filter((other) => other !== step.claim)
               } else {
-                if (one.waits && !line.includes(one.claim)) line.push(one.claim)
+                if (step.waits && !line.includes(step.claim)) line.push(step.claim)
                 expect(busyOf(taken)).toMatchObject({
-                  first: line[0] === one.claim,
+                  first: line[0] === step.claim,
                   holder: held && 'somebody',
                 })
               }
-            } else if (one.do === 'renew') {
-              const renewed = await at.store.renew({ ...lock, fence }, undefined, at.reign)
-              expect(renewed !== undefined).toBe(held === one.claim && fences.get(held) === fence)
+            } else if (step.do === 'renew') {
+              const renewed = await renew({ ...lock, fence }, undefined)
+              expect(renewed !== undefined).toBe(held === step.claim && fences.get(held) === fence)
             } else {
-              const mine = held === one.claim
-              if (!one.byFence) line = line.filter((other) => other !== one.claim)
+              const mine = held === step.claim
+              if (!step.byFence) line = line.filter((other) => other !== step.claim)
               if (mine) held = undefined
-              expect(await giveBack(lock, one.byFence ? { fence } : { claim: one.claim })).toEqual({
+              expect(await giveBack(lock, step.byFence ? { fence } : { claim: step.claim })).toEqual({
                 released: mine,
                 next: held === undefined ? line[0] : undefined,
               })
@@ -299,6 +305,43 @@ export function lockConformance(name: string, open: () => Promise<OpenStore>): v
         }),
         { numRuns: 40 },
       )
+    })
+
+    it('answers for each of many that are asked for together, in their order', async () => {
+      const locks = Array.from({ length: 150 }, someLock)
+      const taken = await at.store.take(
+        locks.map((lock) => ask(lock, { claim: 'a' })),
+        at.reign,
+      )
+      const fences = taken.map((answer) => ('fence' in answer ? answer.fence : 0))
+      expect(fences.every((fence) => fence > fenceFloor(at.reign.number))).toBe(true)
+      const again = await at.store.take(
+        locks.map((lock, i) => ask(lock, { claim: i % 2 === 0 ? 'a' : 'b' })),
+        at.reign,
+      )
+      expect(again.map((answer) => ('fence' in answer ? answer.fence : 'busy'))).toEqual(
+        fences.map((fence, i) => (i % 2 === 0 ? fence : 'busy')),
+      )
+      const renewed = await at.store.renew(
+        locks.map((lock, i) => ({
+          ...lock,
+          fence: (fences[i] as number) + (i % 3 === 0 ? 1 : 0),
+          ttlMs: 9000,
+        })),
+        at.reign,
+      )
+      expect(renewed.map((facts) => facts !== undefined)).toEqual(fences.map((_, i) => i % 3 !== 0))
+      const given = await at.store.giveBack(
+        locks.map((lock, i) => ({ ...lock, fence: (fences[i] as number) + (i % 5 === 0 ? 1 : 0) })),
+        at.reign,
+      )
+      expect(given.map((answer) => 'released' in answer && answer.released)).toEqual(
+        fences.map((_, i) => i % 5 !== 0),
+      )
+      // One lock twice in one batch is granted once.
+      const [free] = [someLock()]
+      const twice = await at.store.take([ask(free, { claim: 'x' }), ask(free, { claim: 'y' })], at.reign)
+      expect(twice.map((answer) => 'fence' in answer)).toEqual([true, false])
     })
 
     it('refuses a grant when the reign has no fence left', async () => {

@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { LockStore, MovedLease } from '../../src/locks/locks.js'
+import { SpillwayError } from '../../src/errors.js'
+import type { Answers, LockStore, MovedLease } from '../../src/locks/locks.js'
 import { PostgresLocks } from '../../src/locks/postgres.js'
 import { RedisLocks } from '../../src/locks/redis.js'
 import type { Database } from '../../src/postgres/client.js'
@@ -33,9 +34,17 @@ export interface OpenStore {
   close(): Promise<void>
 }
 
-export function reignOf(store: Reign['store'], number: number, quarantined = false): Reign {
+/** `marker`: the one that stands for all, on a single Redis. */
+export function reignOf(store: Reign['store'], number: number, quarantined = false, marker = ''): Reign {
   const sign = store === 'redis' ? signOf(number) : ''
-  return { number, store, sign, marker: '', identity: '', fenceFloor: fenceFloor(number), quarantined }
+  return { number, store, sign, marker, identity: '', fenceFloor: fenceFloor(number), quarantined }
+}
+
+/** Asks for one alone. Errors: its own, too. */
+export async function one<T>(answers: Answers<T>): Promise<T> {
+  const [answer] = await answers
+  if (answer instanceof SpillwayError) throw answer
+  return answer as T
 }
 
 /** A term in which this reign goes on, as the only store's does. */
@@ -60,6 +69,8 @@ async function onRedis(url: string, remove: () => Promise<void>): Promise<OpenSt
   await redis.ready(10_000)
   const store = new RedisLocks(redis)
   let number = 1
+  const marker = redis.kind === 'standalone' ? key('term:marker', { bucket: BUCKETS[0] ?? '' }) : ''
+  const reign = () => reignOf('redis', number, false, marker)
   const mark = async (sign: string) => {
     await Promise.all(BUCKETS.map((bucket) => redis.call('set', key('term:marker', { bucket }), sign)))
   }
@@ -69,9 +80,9 @@ async function onRedis(url: string, remove: () => Promise<void>): Promise<OpenSt
     redis,
     database: undefined,
     get reign() {
-      return reignOf('redis', number)
+      return reign()
     },
-    term: () => termOf(() => reignOf('redis', number)),
+    term: () => termOf(reign),
     turn: async (moved = []) => {
       await store.carry(moved, number + 1)
       number += 1

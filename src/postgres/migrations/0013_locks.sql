@@ -73,9 +73,8 @@ END $$;
 -- 1: the fence of its lease; or that it is busy, with the holder, since when (ms since 1970), what is left (ms), and
 -- whether it is first in line; or FULL or SPENT as the verdict.
 CREATE FUNCTION spillway.take_locks(
-  number integer, fence_floor bigint, most integer,
-  tenants text[], names text[], claims text[], holders text[], ttls integer[], kepts integer[], patiences integer[],
-  grants boolean[]
+  number integer, fence_floor bigint, most integer, may_grant boolean,
+  tenants text[], names text[], claims text[], holders text[], ttls integer[], kepts integer[], patiences integer[]
 ) RETURNS TABLE (
   place bigint, verdict text, given bigint, whose text, since_ms float8, left_ms float8, is_first boolean
 )
@@ -93,8 +92,8 @@ BEGIN
   PERFORM spillway.begin_locks(number, tenants);
   -- In one order in all sessions, or two of them would wait for each other.
   FOR ask IN
-    SELECT i.* FROM unnest(tenants, names, claims, holders, ttls, kepts, patiences, grants) WITH ORDINALITY
-      AS i (tenant, name, claim, holder, ttl, kept, patience, may_grant, place)
+    SELECT i.* FROM unnest(tenants, names, claims, holders, ttls, kepts, patiences) WITH ORDINALITY
+      AS i (tenant, name, claim, holder, ttl, kept, patience, place)
     ORDER BY i.tenant COLLATE "C", i.name COLLATE "C", i.place
   LOOP
     LOOP
@@ -119,7 +118,7 @@ BEGIN
       CONTINUE;
     END IF;
     first := spillway.first_waiter(ask.tenant, ask.name, number);
-    IF NOT live AND ask.may_grant AND (first IS NULL OR first = ask.claim) THEN
+    IF NOT live AND may_grant AND (first IS NULL OR first = ask.claim) THEN
       given := spillway.next_fence(ask.tenant, ask.name, fence_floor);
       IF given IS NULL THEN
         verdict := 'SPENT';
@@ -259,10 +258,10 @@ CREATE FUNCTION spillway.reclaim_locks(
 $$;
 
 GRANT CREATE ON SCHEMA spillway TO spillway_app;
-ALTER FUNCTION spillway.take_locks(integer, bigint, integer, text[], text[], text[], text[], integer[], integer[], integer[], boolean[]) OWNER TO spillway_app;
+ALTER FUNCTION spillway.take_locks(integer, bigint, integer, boolean, text[], text[], text[], text[], integer[], integer[], integer[]) OWNER TO spillway_app;
 ALTER FUNCTION spillway.renew_locks(integer, text[], text[], bigint[], integer[], integer[]) OWNER TO spillway_app;
 ALTER FUNCTION spillway.give_back_locks(integer, text[], text[], bigint[], text[]) OWNER TO spillway_app;
 REVOKE CREATE ON SCHEMA spillway FROM spillway_app;
-REVOKE ALL ON FUNCTION spillway.take_locks(integer, bigint, integer, text[], text[], text[], text[], integer[], integer[], integer[], boolean[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION spillway.take_locks(integer, bigint, integer, boolean, text[], text[], text[], text[], integer[], integer[], integer[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION spillway.renew_locks(integer, text[], text[], bigint[], integer[], integer[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION spillway.give_back_locks(integer, text[], text[], bigint[], text[]) FROM PUBLIC;
