@@ -102,7 +102,7 @@ export class RedisLocks implements LockStore {
   async carry(leases: readonly MovedLease[], number: number): Promise<void> {
     await this.#redis.ready(READY_MS)
     // All of them into the same one.
-    const { identity = '' } = this.#redis
+    const { identity } = this.#redis
     const buckets = new Map<string, Text[][]>()
     for (const lease of leases) {
       const { fence, claim, since, ttlMs, holder, leftMs } = lease
@@ -134,7 +134,7 @@ export class RedisLocks implements LockStore {
     const together = async (marked: string, some: readonly Part[]) => {
       const args = [...fixed]
       for (const { words } of some) args.push(...words)
-      const reply = await this.#redis.run(script, [marked], args, identity)
+      const reply = await this.#redis.run(script, [marked], args, identity || undefined)
       if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', `${script.name} answered no list`)
       if (reply[0] === 'TERM') throw refused(number)
       return some.map((_, i) => read(reply[i]))
