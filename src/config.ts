@@ -110,6 +110,15 @@ export const OPTIONS = {
     max: 60_000,
     says: 'How often a subscription of Redis must prove that it still hears.',
   },
+  limitTimeoutMs: {
+    env: 'SPILLWAY_LIMIT_TIMEOUT_MS',
+    kind: 'integer',
+    unit: 'ms',
+    fallback: '300',
+    min: 10,
+    max: 500,
+    says: 'Time within which a limit is decided; by its policy, where no store does.',
+  },
   port: {
     env: 'SPILLWAY_PORT',
     kind: 'integer',

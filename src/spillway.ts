@@ -5,6 +5,8 @@ import { Groups } from './events/groups.js'
 import type { Live } from './events/live.js'
 import { checkDurability } from './events/publishing.js'
 import { Upkeep } from './events/upkeep.js'
+import { Limiter } from './limits/limiter.js'
+import { LimitScopes, type TenantLimits } from './limits/tenant-limits.js'
 import type { Database } from './postgres/client.js'
 import { Activity } from './state/activity.js'
 import { PostgresStates } from './state/postgres.js'
@@ -13,6 +15,7 @@ import { openStores, type Stores } from './stores.js'
 import { checkName } from './tenant.js'
 import type { TermStatus, TermStep } from './term/controller.js'
 import type { StoreName } from './term/term.js'
+import { TIMING } from './term/timing.js'
 
 export interface SpillwayOptions {
   /** Redis as a URL, beside PostgreSQL or the embedded store; nothing: without Redis. */
@@ -63,6 +66,9 @@ export class Spillway {
   /** The database, for the parts that are built on this. */
   readonly database: Database
   readonly live: Live
+  /** Limits of the platform itself, over all tenants. */
+  readonly limits: TenantLimits
+  readonly #limits: LimitScopes
   readonly #parts: FlowParts
   readonly #backbone: Backbone
   readonly #upkeep: Upkeep
@@ -96,6 +102,16 @@ export class Spillway {
         flowAgeMs: config.retentionFlowMs,
       },
     )
+    this.#limits = new LimitScopes(
+      new Limiter({
+        database,
+        redis: redis?.client,
+        term: stores.term,
+        timeoutMs: config.limitTimeoutMs,
+        instances: () => this.#liveInstances(),
+      }),
+    )
+    this.limits = this.#limits.of(OPERATORS)
     const { log, intake, live } = this.#backbone
     this.live = live
     this.#parts = { log, appender: intake, live, states, groups, limits: config }
@@ -119,6 +135,7 @@ export class Spillway {
       stores.onStep((step) => spillway.#tell(step))
       await stores.begin()
       spillway.#upkeep.start()
+      spillway.#limits.limiter.start()
       return spillway
     } catch (error) {
       await stores.close()
@@ -128,7 +145,18 @@ export class Spillway {
 
   /** One tenant's part. Errors: `INVALID_NAME`. */
   tenant(name: string): Tenant {
-    return new Tenant(checkName('tenant', name), this.#parts)
+    return new Tenant(checkName('tenant', name), this.#parts, this.#limits)
+  }
+
+  /** What was decided of limits since the start, and by whom. */
+  get limitDecisions(): Limiter['decisions'] {
+    return this.#limits.limiter.decisions
+  }
+
+  /** As the last beat saw them; a store alone has none. */
+  #liveInstances(): number {
+    const { fleet } = this.#stores.status()
+    return Math.max(1, fleet.filter(({ ageMs }) => ageMs < TIMING.trustMs).length)
   }
 
   /** Which store reigns, as this instance sees it, and the whole fleet with it. */
@@ -187,6 +215,7 @@ export class Spillway {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#parts.appender.settled()
+      await this.#limits.limiter.close()
       await this.#activity.close()
       await this.#upkeep.close()
       await this.#backbone.close()
@@ -199,10 +228,13 @@ export class Spillway {
 /** The scope of everything: a customer of the platform, whose flows no other tenant can see. */
 export class Tenant {
   readonly name: string
+  /** Limits of this tenant. */
+  readonly limits: TenantLimits
   readonly #parts: FlowParts
 
-  constructor(name: string, parts: FlowParts) {
+  constructor(name: string, parts: FlowParts, limits: LimitScopes) {
     this.name = name
+    this.limits = limits.of(name)
     this.#parts = parts
   }
 

@@ -10,6 +10,7 @@ export const NAME_LIMITS = {
   engagement: 256,
   group: 128,
   user: 256,
+  limit: 256,
 } as const
 
 export type NameKind = keyof typeof NAME_LIMITS

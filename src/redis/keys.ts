@@ -34,10 +34,12 @@ export function markerOf(text: string): string {
  * does not belong to tenants.
  */
 export function tenantGlob(name: KeyName, tenant: string): string | undefined {
-  const { tag, rest }: KeyRow = KEYS[name]
+  const { tag, rest, together }: KeyRow = KEYS[name]
   const owner = encode(tenant)
   if (tag[0] === 'tenant') return `${name}:{${owner}${tag.length > 1 ? ':' : '}'}*`
-  return rest[0] === 'tenant' ? `${name}:{b[0-9][0-9]}:${owner}:*` : undefined
+  if (rest[0] !== 'tenant') return undefined
+  const bucket = together ? bucketOf(`:${owner}`) : 'b[0-9][0-9]'
+  return `${name}:{${bucket}}:${owner}${rest.length > 1 ? ':*' : ''}`
 }
 
 /** What a key is; `parts` are empty for Celery's keys. */
@@ -76,7 +78,7 @@ export function patternOf(name: KeyName): string {
 }
 
 function write(name: KeyName, parts: Readonly<Record<string, string>>): string {
-  const { tag, rest, last }: KeyRow = KEYS[name]
+  const { tag, rest, last, together }: KeyRow = KEYS[name]
   const end = last === undefined ? '' : `:${last}`
   const { tenant, flow } = parts
   // The usual kind, whose tag is remembered.
@@ -90,7 +92,8 @@ function write(name: KeyName, parts: Readonly<Record<string, string>>): string {
     return `${name}:${wellFormed(() => flowTag({ tenant, flow }))}${end}`
   }
   const behind = rest.map((part) => `:${encode(parts[part] ?? '')}`).join('')
-  const inTag = tag.length > 0 ? tag.map((part) => encode(parts[part] ?? '')).join(':') : bucketOf(behind)
+  const spread = together && tenant !== undefined ? `:${encode(tenant)}` : behind
+  const inTag = tag.length > 0 ? tag.map((part) => encode(parts[part] ?? '')).join(':') : bucketOf(spread)
   return `${name}:{${inTag}}${behind}${end}`
 }
 

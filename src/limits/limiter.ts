@@ -1,0 +1,208 @@
+import { randomBytes } from 'node:crypto'
+import { aborted, SpillwayError } from '../errors.js'
+import type { Database } from '../postgres/client.js'
+import type { RedisClient } from '../redis/client.js'
+import type { StoreName, Term } from '../term/term.js'
+import { LimitCarry } from './carry.js'
+import { hasEntries } from './counters.js'
+import { Denials } from './denials.js'
+import {
+  ALGORITHMS,
+  type Lease,
+  type Limit,
+  type LimitPage,
+  type LimitQuery,
+  type LimitStore,
+  type Take,
+} from './limits.js'
+import { counterNow, Memory } from './memory.js'
+import { keyOf } from './names.js'
+import { Policies } from './policy.js'
+import { PostgresLimits } from './postgres.js'
+import { RedisLimits } from './redis.js'
+import { Releases } from './releases.js'
+import { Sweep } from './sweep.js'
+import { Takes } from './takes.js'
+import { type Decider, type LimitVerdict, limitVerdictOf, type Verdict, verdictOf } from './verdict.js'
+import type { Answer } from './waiting.js'
+
+export interface LimiterParts {
+  readonly database: Database
+  readonly redis: RedisClient | undefined
+  readonly term: Term
+  /** ms within which a take is answered. */
+  readonly timeoutMs: number
+  /** How many instances live, as far as is known. */
+  readonly instances: () => number
+}
+
+/** The limits of a process, on the store that reigns. */
+export class Limiter {
+  /** What was decided, for the figures. */
+  readonly decisions = new Map<Decider, { allowed: number; denied: number }>()
+  readonly #term: Term
+  readonly #postgres: PostgresLimits
+  readonly #redis: RedisLimits | undefined
+  readonly #takes: Takes
+  readonly #memory = new Memory()
+  readonly #denials = new Denials()
+  readonly #policies: Policies
+  readonly #releases: Releases
+  readonly #sweep: Sweep
+  readonly #offTerm: () => void
+  readonly #prefix = randomBytes(6).toString('base64url')
+  #taken = 0
+
+  constructor({ database, redis, term, timeoutMs, instances }: LimiterParts) {
+    this.#term = term
+    this.#postgres = new PostgresLimits(database)
+    this.#redis = redis && new RedisLimits(redis)
+    const storeOf = (name: StoreName) => this.#storeOf(name)
+    this.#takes = new Takes({ term, storeOf, timeoutMs, onLate: (take, answer) => this.#late(take, answer) })
+    this.#policies = new Policies(this.#memory, instances)
+    this.#releases = new Releases((leases) =>
+      term.operate((reign) => storeOf(reign.store).release(leases, reign), { goOn: true }),
+    )
+    this.#sweep = new Sweep(database)
+    if (redis) term.join(new LimitCarry({ memory: this.#memory, database, redis }))
+    this.#offTerm = term.onChange(() => this.#denials.clear())
+  }
+
+  start(): void {
+    this.#sweep.start()
+  }
+
+  /** Errors: `ABORTED`, `CLOSED`, `INTERNAL`; that no store answers is none. */
+  take(limits: readonly Limit[], signal?: AbortSignal): Promise<Verdict> | Verdict {
+    if (signal?.aborted) throw aborted(signal)
+    const take = { id: this.#idFor(limits), limits }
+    const denied = this.#denials.find(take, (limit) => this.#standing(limit))
+    if (denied) return this.#decided(false, denied, 'memory')
+    const strict = limits.some(({ whenAway }) => whenAway === 'closed')
+    const answer = this.#takes.ask(take, strict, signal)
+    return answer ? this.#after(take, answer) : this.#byPolicy(take)
+  }
+
+  async #after(take: Take, asked: Promise<Answer | undefined>): Promise<Verdict> {
+    const answer = await asked
+    if (!answer) return this.#byPolicy(take)
+    const { outcome, reign, askedAt, again } = answer
+    const { allowed, told } = outcome
+    this.#policies.over()
+    this.#memory.learn(take, told, reign, allowed)
+    const verdicts = take.limits.map((limit, i) => {
+      const verdict = limitVerdictOf(limit, told[i] as (typeof told)[number])
+      if (!verdict.allowed) this.#denials.note(limit, verdict, askedAt)
+      return verdict
+    })
+    // What its first try may have been granted is nobody's.
+    if (again && !allowed) this.#giveUp(take)
+    return this.#decided(allowed, verdicts, reign.store, allowed ? leaseOf(take) : null)
+  }
+
+  #byPolicy(take: Take): Verdict {
+    const { allowed, limits } = this.#policies.decide(take)
+    return this.#decided(allowed, limits, 'policy', allowed ? leaseOf(take) : null)
+  }
+
+  #decided(
+    allowed: boolean,
+    limits: readonly LimitVerdict[],
+    decider: Decider,
+    lease: string | null = null,
+  ): Verdict {
+    let count = this.decisions.get(decider)
+    if (!count) {
+      count = { allowed: 0, denied: 0 }
+      this.decisions.set(decider, count)
+    }
+    if (allowed) count.allowed += 1
+    else count.denied += 1
+    return verdictOf(allowed, limits, decider, lease)
+  }
+
+  /** A limit as this instance last heard of it. */
+  #standing(limit: Limit): LimitVerdict {
+    const { name, algorithm, max, perMs } = limit
+    const known = this.#memory.of(limit.key)
+    if (!known || hasEntries(algorithm)) {
+      return { name, algorithm, max, perMs, allowed: true, remaining: max, retryAfterMs: 0, resetMs: 0 }
+    }
+    return limitVerdictOf(limit, { ...counterNow(known, performance.now()), room: true })
+  }
+
+  /** Decided by nobody in time, and then by a store after all. */
+  #late(take: Take, { outcome, reign }: Answer): void {
+    this.#memory.learn(take, outcome.told, reign, false)
+    if (outcome.allowed) this.#giveUp(take)
+  }
+
+  #giveUp(take: Take): void {
+    const lease = leaseIn(take)
+    if (lease) this.#releases.owe(lease, longestOf(take))
+  }
+
+  /** Ends a lease. Answers whether it was there, as far as a store says so now: what it does not is tried again. */
+  async release(lease: Lease, longestMs: number): Promise<boolean> {
+    this.#memory.released(lease.id)
+    this.#policies.release(lease)
+    return this.#releases.end(lease, longestMs)
+  }
+
+  /** Errors: `TERM_UNKNOWN`, `STORE_UNAVAILABLE`. */
+  async reset(tenant: string, name: string): Promise<boolean> {
+    const there = await this.#term.operate(async (reign) => {
+      const reset = await this.#storeOf(reign.store).reset(tenant, name, reign)
+      if (reign.store === 'redis') await this.#postgres.forget(tenant, name)
+      return reset
+    })
+    for (const algorithm of ALGORITHMS) {
+      const key = keyOf(tenant, name, algorithm)
+      this.#denials.forget(key)
+      this.#memory.forget(key)
+    }
+    return there
+  }
+
+  /** Errors: `TERM_UNKNOWN`, `STORE_UNAVAILABLE`. */
+  list(tenant: string, query: LimitQuery): Promise<LimitPage> {
+    return this.#term.operate((reign) => this.#storeOf(reign.store).list(tenant, query), { goOn: true })
+  }
+
+  async close(): Promise<void> {
+    this.#offTerm()
+    this.#takes.close()
+    this.#releases.close()
+    await this.#sweep.close()
+  }
+
+  #storeOf(name: StoreName): LimitStore {
+    if (name === 'postgres') return this.#postgres
+    if (this.#redis) return this.#redis
+    throw new SpillwayError('STORE_UNAVAILABLE', 'Redis reigns, and this instance was given none')
+  }
+
+  /** Entries are told apart by it; whoever knows that of a lease may end it. */
+  #idFor(limits: readonly Limit[]): string {
+    if (limits.some(({ algorithm }) => algorithm === 'concurrency'))
+      return randomBytes(15).toString('base64url')
+    if (!limits.some(({ algorithm }) => algorithm === 'sliding-log')) return ''
+    this.#taken += 1
+    return `${this.#prefix}${this.#taken.toString(36)}`
+  }
+}
+
+function leaseIn({ id, limits }: Take): Lease | undefined {
+  const names = limits.flatMap(({ algorithm, cost, name }) =>
+    algorithm === 'concurrency' && cost > 0 ? [name] : [],
+  )
+  return names.length > 0 ? { id, tenant: limits[0]?.tenant ?? '', names } : undefined
+}
+
+function leaseOf(take: Take): string | null {
+  return leaseIn(take) ? take.id : null
+}
+
+function longestOf({ limits }: Take): number {
+  return Math.max(...limits.map(({ algorithm, perMs }) => (algorithm === 'concurrency' ? perMs : 0)))
+}

@@ -1,0 +1,207 @@
+import { SpillwayError } from '../errors.js'
+import type { RedisClient, Reply } from '../redis/client.js'
+import { BUCKETS, key, markerOf } from '../redis/keys.js'
+import { loadScript, type Script } from '../redis/scripts.js'
+import type { Reign } from '../term/term.js'
+import { remaining, settled, untilReset } from './counters.js'
+import {
+  ALGORITHMS,
+  type Lease,
+  type LimitPage,
+  type LimitQuery,
+  type LimitReport,
+  type LimitStore,
+  type Outcome,
+  type Take,
+  type Told,
+} from './limits.js'
+import { keyOf, limitOf, limitsGlob } from './names.js'
+
+const TAKE = loadScript(import.meta.url, 'take.lua')
+const RELEASE = loadScript(import.meta.url, 'release.lua')
+const LOOK = loadScript(import.meta.url, 'look.lua')
+const RESET = loadScript(import.meta.url, 'reset.lua')
+
+/** Limits decided by one script: others wait for about a third of a ms (bench/limits). */
+const AT_ONCE = 64
+/** Keys looked at by one call of `list`, which may end a page early. */
+const SCANNED = 20_000
+const SCAN_COUNT = 1000
+/** Limits on Redis: all of a tenant lie in one bucket, so that one script decides a take, on a Cluster too. */
+export class RedisLimits implements LimitStore {
+  readonly #redis: RedisClient
+  readonly #markers = new Map<string, string>()
+
+  constructor(redis: RedisClient) {
+    this.#redis = redis
+  }
+
+  async take(takes: readonly Take[], { sign }: Reign): Promise<readonly Outcome[]> {
+    if (takes.length === 0) {
+      read(await this.#redis.run(TAKE, [key('term:marker', { bucket: BUCKETS[0] ?? '' })], [sign]))
+      return []
+    }
+    const outcomes: Outcome[] = new Array(takes.length)
+    // All settle before one failure is told: what runs on would surprise the repeat.
+    const results = await Promise.allSettled(
+      this.#batches(takes).map(async (batch) => {
+        const numbers = read(await this.#redis.run(TAKE, batch.keys, [sign, ...batch.words]))
+        let at = 0
+        for (const place of batch.places) {
+          const { limits } = takes[place] as Take
+          const allowed = numbers[at++] === 1
+          const told = limits.map((): Told => {
+            const [room, a = 0, b = 0, age = 0] = numbers.slice(at, at + 4)
+            at += 4
+            return { room: room === 1, a, b, age }
+          })
+          outcomes[place] = { allowed, told }
+        }
+      }),
+    )
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed) throw failed.reason
+    return outcomes
+  }
+
+  /** Takes of one bucket together, in their order. */
+  #batches(takes: readonly Take[]): Batch[] {
+    const open = new Map<string, Batch>()
+    const batches: Batch[] = []
+    takes.forEach(({ id, limits }, place) => {
+      const marker = this.#markerOf(limits[0]?.key ?? '')
+      let batch = open.get(marker)
+      if (!batch || batch.keys.length + limits.length > AT_ONCE) {
+        batch = { keys: [marker], words: [], places: [] }
+        open.set(marker, batch)
+        batches.push(batch)
+      }
+      batch.places.push(place)
+      batch.words.push(limits.length, id)
+      for (const { key, algorithm, max, perMs, cost } of limits) {
+        batch.keys.push(key)
+        batch.words.push(algorithm, max, perMs, cost)
+      }
+    })
+    return batches
+  }
+
+  /** By the bucket in the key, of which there are few. */
+  #markerOf(text: string): string {
+    const from = text.indexOf('{')
+    const tag = text.slice(from, from + 5)
+    let marker = this.#markers.get(tag)
+    if (marker === undefined) {
+      marker = markerOf(text)
+      this.#markers.set(tag, marker)
+    }
+    return marker
+  }
+
+  async release(leases: readonly Lease[], { sign }: Reign): Promise<number> {
+    const ended = await Promise.all(
+      leases.map(async ({ id, tenant, names }) => {
+        const keys = names.map((name) => keyOf(tenant, name, 'concurrency'))
+        const args = [sign, ...names.map(() => id)]
+        return whole(await this.#run(RELEASE, keys, args)) > 0 ? 1 : 0
+      }),
+    )
+    return ended.reduce<number>((sum, one) => sum + one, 0)
+  }
+
+  async reset(tenant: string, name: string, { sign }: Reign): Promise<boolean> {
+    const keys = ALGORITHMS.map((algorithm) => keyOf(tenant, name, algorithm))
+    return whole(await this.#run(RESET, keys, [sign])) > 0
+  }
+
+  #run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<Reply> {
+    return this.#redis.run(script, [this.#markerOf(keys[0] ?? ''), ...keys], args)
+  }
+
+  async list(tenant: string, { name, after, limit }: LimitQuery): Promise<LimitPage> {
+    if (name !== undefined) {
+      return { limits: await this.#look(ALGORITHMS.map((one) => keyOf(tenant, name, one))), next: null }
+    }
+    // A cursor a master; that of a master which was read to its end is empty.
+    let cursors = after?.split('.') ?? []
+    const found: LimitReport[] = []
+    for (let scanned = 0; scanned < SCANNED && found.length < limit; scanned += SCAN_COUNT) {
+      const [next, keys] = await this.#scan(limitsGlob(tenant), cursors)
+      const own = keys.filter((text) => limitOf(text)?.tenant === tenant)
+      for (let i = 0; i < own.length; i += AT_ONCE)
+        found.push(...(await this.#look(own.slice(i, i + AT_ONCE))))
+      cursors = next
+      if (next.every((cursor) => cursor === '')) return { limits: found, next: null }
+    }
+    return { limits: found, next: cursors.join('.') }
+  }
+
+  async #scan(glob: string, cursors: readonly string[]): Promise<[string[], string[]]> {
+    let place = 0
+    const pages = await this.#redis.onEachMaster(async (master): Promise<Reply> => {
+      const cursor = cursors[place++] ?? '0'
+      if (!/^\d+$/.test(cursor)) return ['', []]
+      return master.call('scan', cursor, 'MATCH', glob, 'COUNT', SCAN_COUNT)
+    })
+    const next: string[] = []
+    const keys: string[] = []
+    for (const page of pages) {
+      const [cursor, found] = Array.isArray(page) ? page : []
+      next.push(cursor === '0' ? '' : String(cursor))
+      if (Array.isArray(found)) keys.push(...found.map(String))
+    }
+    return [next, keys]
+  }
+
+  async #look(keys: readonly string[]): Promise<LimitReport[]> {
+    if (keys.length === 0) return []
+    const reply = await this.#redis.run(LOOK, keys, [])
+    if (!Array.isArray(reply)) throw unexpected()
+    const [now, ...states] = reply
+    return keys.flatMap((text, i) => reportOf(text, states[i], Number(now)) ?? [])
+  }
+}
+
+interface Batch {
+  readonly keys: string[]
+  readonly words: (string | number)[]
+  readonly places: number[]
+}
+
+function reportOf(text: string, state: unknown, now: number): LimitReport | undefined {
+  const named = limitOf(text)
+  if (!named) return undefined
+  const { name, algorithm } = named
+  if (Array.isArray(state)) {
+    const [used, ends] = state.map(Number) as [number, number | undefined]
+    if (used === 0) return undefined
+    return { name, algorithm, max: null, perMs: null, used, resetMs: Math.max(0, (ends ?? now) - now) }
+  }
+  if (typeof state !== 'string') return undefined
+  const [a = 0, b = 0, at = 0, max = 1, perMs = 1] = state.split(' ').map(Number)
+  const numbers = { algorithm, max, perMs, cost: 0 }
+  const counter = settled({ a, b, age: Math.max(0, now - at) }, numbers)
+  const resetMs = untilReset(counter, numbers)
+  return { name, algorithm, max, perMs, used: max - remaining(counter, numbers), resetMs }
+}
+
+/** The script answers whole numbers only. */
+function read(reply: Reply): readonly number[] {
+  if (Array.isArray(reply)) return reply as readonly number[]
+  if (reply === 'TERM') throw refused()
+  throw unexpected()
+}
+
+function whole(reply: Reply): number {
+  if (typeof reply === 'number') return reply
+  if (reply === 'TERM') throw refused()
+  throw unexpected()
+}
+
+function refused(): SpillwayError {
+  return new SpillwayError('TERM_UNKNOWN', 'Redis is not in this term any more', { retryAfterMs: 500 })
+}
+
+function unexpected(): SpillwayError {
+  return new SpillwayError('INTERNAL', 'A script of limits answered what it never should')
+}
