@@ -152,8 +152,8 @@ export class LimitCarry implements Participant {
     for (const { tenant, name, algorithm, most, per_ms, a, b, age } of rows) {
       const key = keyOf(tenant, name, algorithm)
       const marker = markerOf(key)
-      let bucket = buckets.get(marker)
-      if (!bucket) buckets.set(marker, (bucket = { keys: [], words: [] }))
+      const bucket = buckets.get(marker) ?? { keys: [], words: [] }
+      buckets.set(marker, bucket)
       bucket.keys.push(key)
       bucket.words.push(algorithm, most, per_ms, a, b, age)
     }

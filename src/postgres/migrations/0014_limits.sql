@@ -51,7 +51,8 @@ AS $$
 DECLARE
   now float8;
   sa float8[]; sb float8[]; sat float8[];
-  changed_most float8[] := '{}'; changed_per float8[] := '{}'; changed boolean[] := array_fill(false, ARRAY[cardinality(names)]);
+  changed_most float8[] := array_fill(0, ARRAY[cardinality(names)]); changed_per float8[] := changed_most;
+  changed boolean[] := array_fill(false, ARRAY[cardinality(names)]);
   allowed boolean[] := '{}'; rooms boolean[] := '{}'; xs float8[] := '{}'; ys float8[] := '{}'; zs float8[] := '{}';
   fits boolean; room boolean; kind text;
   most float8; per float8; cost float8; a float8; b float8; age float8; unit float8;
