@@ -2,7 +2,7 @@ import type { Database, Queryable } from '../postgres/client.js'
 import type { RedisClient } from '../redis/client.js'
 import { markerOf } from '../redis/keys.js'
 import { loadScript } from '../redis/scripts.js'
-import type { Participant } from '../term/term.js'
+import type { Participant, Reign } from '../term/term.js'
 import { hasEntries } from './counters.js'
 import type { Algorithm } from './limits.js'
 import { counterNow, entriesNow, leftOf, type Memory } from './memory.js'
@@ -54,6 +54,9 @@ export class LimitCarry implements Participant {
   /** The reign of which the first part was carried, and until when that was read; of PostgreSQL's clock. */
   #bulk = { ending: 0, until: 0 }
 
+  /** The last reign of which this instance has told. */
+  #toldOf = 0
+
   constructor(parts: { memory: Memory; database: Database; redis: RedisClient }) {
     this.#memory = parts.memory
     this.#db = parts.database
@@ -63,6 +66,14 @@ export class LimitCarry implements Participant {
   async reclaim(tx: Queryable, number: number): Promise<void> {
     const rows = [...this.#told(number)]
     for (let i = 0; i < rows.length; i += TOLD) await tell(tx, rows.slice(i, i + TOLD))
+    this.#toldOf = number
+  }
+
+  /** Whoever stood still while the others turned tells afterwards: the greater value holds whenever it comes. */
+  async catchUp(reign: Reign): Promise<void> {
+    const missed = reign.number - 1
+    if (reign.store !== 'postgres' || this.#toldOf >= missed) return
+    await this.#db.scoped('all', (tx) => this.reclaim(tx, missed))
   }
 
   *#told(number: number): Generator<ToldRow> {

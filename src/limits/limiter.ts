@@ -49,6 +49,7 @@ export class Limiter {
   readonly #policies: Policies
   readonly #releases: Releases
   readonly #sweep: Sweep
+  readonly #carry: LimitCarry | undefined
   readonly #offTerm: () => void
   readonly #prefix = randomBytes(6).toString('base64url')
   #taken = 0
@@ -64,12 +65,20 @@ export class Limiter {
       term.operate((reign) => storeOf(reign.store).release(leases, reign), { goOn: true }),
     )
     this.#sweep = new Sweep(database)
-    if (redis) term.join(new LimitCarry({ memory: this.#memory, database, redis }))
-    this.#offTerm = term.onChange(() => this.#denials.clear())
+    this.#carry = redis && new LimitCarry({ memory: this.#memory, database, redis })
+    if (this.#carry) term.join(this.#carry)
+    this.#offTerm = term.onChange(() => this.#turned())
   }
 
   start(): void {
     this.#sweep.start()
+  }
+
+  #turned(): void {
+    this.#denials.clear()
+    const { reign } = this.#term
+    // PostgreSQL has just gone again: at the next turn it is tried anew.
+    if (reign) void this.#carry?.catchUp(reign).catch(() => undefined)
   }
 
   /** Errors: `ABORTED`, `CLOSED`, `INTERNAL`; that no store answers is none. */
