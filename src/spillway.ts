@@ -148,6 +148,11 @@ export class Spillway {
     return new Tenant(checkName('tenant', name), this.#parts, this.#limits)
   }
 
+  /** Limits that Spillway itself puts on a tenant; their names begin with `spillway.`. Errors: `INVALID_NAME`. */
+  ownLimits(tenant: string): TenantLimits {
+    return this.#limits.own(checkName('tenant', tenant))
+  }
+
   /** What was decided of limits since the start, and by whom. */
   get limitDecisions(): Limiter['decisions'] {
     return this.#limits.limiter.decisions

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Access } from '../access/access.js'
 import { type Principal, requireScope, type Scope } from '../access/principal.js'
 import { SpillwayError } from '../errors.js'
+import type { ApiLimits } from './api-limits.js'
 import { JsonBody } from './body.js'
 import { checker } from './check.js'
 import { credentialsOf } from './credentials.js'
@@ -45,8 +46,14 @@ export interface Call<P, Q, B> {
   readonly reply: FastifyReply
 }
 
+/** Who may come in, and how often. */
+export interface Entrance {
+  readonly access: Access
+  readonly limits: Pick<ApiLimits, 'admit'>
+}
+
 export interface Endpoint extends EndpointDoc {
-  answer(request: FastifyRequest, reply: FastifyReply, access: Access): Promise<unknown>
+  answer(request: FastifyRequest, reply: FastifyReply, entrance: Entrance): Promise<unknown>
 }
 
 type Spec<P extends TSchema, Q extends TSchema, B extends TSchema> = Omit<
@@ -76,13 +83,17 @@ export function endpoint<P extends TSchema, Q extends TSchema, B extends TSchema
     ...(params && { params }),
     ...(query && { query }),
     ...(body && { body }),
-    answer: async (request, reply, access) => {
+    answer: async (request, reply, { access, limits }) => {
       const given = parseQuery(request.raw.url ?? '', lists)
       const principal =
         doc.scope === null
           ? NOBODY
           : await access.identify(credentialsOf(request, given, doc.ticket === true))
-      if (doc.scope !== null) requireScope(principal, doc.scope)
+      if (doc.scope !== null) {
+        requireScope(principal, doc.scope)
+        const counted = limits.admit(principal, doc.id, reply)
+        if (counted) await counted
+      }
       const sent = request.body
       if (body !== undefined && !(sent instanceof JsonBody)) {
         throw new SpillwayError('INVALID_JSON', 'A JSON body is needed, with Content-Type: application/json')

@@ -1,17 +1,16 @@
 import type { FastifyInstance } from 'fastify'
-import type { Access } from '../access/access.js'
 import { SpillwayError } from '../errors.js'
-import type { Endpoint } from './endpoint.js'
+import type { Endpoint, Entrance } from './endpoint.js'
 
 /** Puts the endpoints on the server, and says of everything else what is wrong with it. */
-export function route(app: FastifyInstance, endpoints: readonly Endpoint[], access: Access): void {
+export function route(app: FastifyInstance, endpoints: readonly Endpoint[], entrance: Entrance): void {
   for (const endpoint of endpoints) {
     const method = endpoint.method === 'GET' ? (['GET', 'HEAD'] as const) : endpoint.method
     app.route({
       method: [...[method].flat()],
       url: endpoint.path.replace(/\{(\w+)\}/g, ':$1'),
       exposeHeadRoute: false,
-      handler: async (request, reply) => endpoint.answer(request, reply, access),
+      handler: async (request, reply) => endpoint.answer(request, reply, entrance),
     })
   }
   const allowedAt = methodsByPath(endpoints)

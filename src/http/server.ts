@@ -14,6 +14,7 @@ import { ApiKeys } from '../access/keys.js'
 import { Tickets } from '../access/tickets.js'
 import { SpillwayError } from '../errors.js'
 import type { Spillway } from '../spillway.js'
+import { ApiLimits } from './api-limits.js'
 import { acceptJson } from './body.js'
 import { Canary } from './canary.js'
 import { serveDashboard } from './dashboard.js'
@@ -26,6 +27,7 @@ import { eventEndpoints } from './routes/events.js'
 import { flowEndpoints } from './routes/flows.js'
 import { healthEndpoints } from './routes/health.js'
 import { keyEndpoints } from './routes/keys.js'
+import { limitEndpoints } from './routes/limits.js'
 import { streamEndpoints } from './routes/streams.js'
 import { termEndpoints } from './routes/term.js'
 import { route } from './routing.js'
@@ -111,10 +113,11 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
     ...streamEndpoints(streams, tickets),
     ...flowEndpoints(spillway),
     ...keyEndpoints(keys),
+    ...limitEndpoints(spillway),
     ...termEndpoints(spillway),
     ...healthEndpoints({ spillway, canary, isDraining: () => draining }),
   ]
-  route(app, endpoints, access)
+  route(app, endpoints, { access, limits: new ApiLimits(spillway) })
   const document = JSON.stringify(openapi(endpoints))
   app.get('/openapi.json', async (_, reply) => reply.type('application/json').send(document))
   for (const plugin of options.plugins ?? []) await addPlugin(app, plugin, access)

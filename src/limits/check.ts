@@ -11,7 +11,7 @@ export const MOST = 1_000_000_000
 export const MOST_ENTRIES = 10_000
 export const MOST_ENTRIES_AT_ONCE = 1000
 /** `max × perMs` and its small multiples are whole numbers that a double holds. */
-const MOST_PRODUCT = 2 ** 52
+export const MOST_PRODUCT = 2 ** 52
 const RESERVED = 'spillway.'
 const LEASE_ID = /^[A-Za-z0-9_-]{1,64}$/
 /** Keys remembered; the same few come again and again. */
@@ -20,18 +20,21 @@ const KNOWN_KEYS = 20_000
 /** Checks what callers of one tenant name, and gives it the keys. */
 export class LimitCheck {
   readonly #tenant: string
+  readonly #own: boolean
   readonly #keys = new Map<string, string>()
 
-  constructor(tenant: string) {
+  /** `own`: Spillway's own, which may have reserved names. */
+  constructor(tenant: string, own = false) {
     this.#tenant = tenant
+    this.#own = own
   }
 
   /** Errors: `INVALID_ARGUMENT`, `INVALID_NAME`. */
-  all(specs: readonly LimitSpec[], own = false): Limit[] {
+  all(specs: readonly LimitSpec[]): Limit[] {
     if (!Array.isArray(specs) || specs.length === 0 || specs.length > MOST_LIMITS) {
       throw invalid(`A take needs 1 to ${MOST_LIMITS} limits`)
     }
-    const limits = specs.map((spec) => this.one(spec, own))
+    const limits = specs.map((spec) => this.one(spec))
     for (let i = 1; i < limits.length; i++) {
       const twice = limits.findIndex((limit) => limit.key === limits[i]?.key)
       if (twice < i) throw invalid(`The limit "${limits[i]?.name}" stands twice in one take`)
@@ -39,24 +42,25 @@ export class LimitCheck {
     return limits
   }
 
-  /** `own`: Spillway's own may have reserved names, and give back by a negative cost. */
-  one(spec: LimitSpec, own = false): Limit {
+  /** As `all`, to be given back: their costs are negative. */
+  back(specs: readonly LimitSpec[]): Limit[] {
+    return this.all(specs).map((limit) => {
+      if (hasEntries(limit.algorithm)) throw invalid(`A ${limit.algorithm} limit counts nothing back`)
+      return { ...limit, cost: -limit.cost }
+    })
+  }
+
+  one(spec: LimitSpec): Limit {
     if (typeof spec !== 'object' || spec === null) throw invalid('A limit must be an object')
     const { max, perMs, algorithm = 'fixed', cost = 1, whenAway = 'local' } = spec
-    const name = this.name(spec.name, own)
+    const name = this.name(spec.name)
     if (!ALGORITHMS.includes(algorithm)) throw invalid(`algorithm must be one of ${ALGORITHMS.join(', ')}`)
     if (!POLICIES.includes(whenAway)) throw invalid(`whenAway must be one of ${POLICIES.join(', ')}`)
     const entries = hasEntries(algorithm)
     whole('max', max, 1, entries ? MOST_ENTRIES : MOST, algorithm)
     whole('perMs', perMs, 1, LONGEST_MS, algorithm)
     if (max * perMs > MOST_PRODUCT) throw invalid(`max × perMs must be at most ${MOST_PRODUCT}`)
-    whole(
-      'cost',
-      cost,
-      own && !entries ? -MOST : 0,
-      entries ? Math.min(max, MOST_ENTRIES_AT_ONCE) : max,
-      algorithm,
-    )
+    whole('cost', cost, 0, entries ? Math.min(max, MOST_ENTRIES_AT_ONCE) : max, algorithm)
     return {
       tenant: this.#tenant,
       name,
@@ -70,9 +74,9 @@ export class LimitCheck {
   }
 
   /** Errors: `INVALID_NAME`. */
-  name(value: unknown, own = false): string {
+  name(value: unknown): string {
     const name = checkName('limit', value)
-    if (!own && name.startsWith(RESERVED)) {
+    if (!this.#own && name.startsWith(RESERVED)) {
       throw new SpillwayError('INVALID_NAME', `Names of limits that begin with "${RESERVED}" are reserved`)
     }
     return name

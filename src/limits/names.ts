@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { key, tenantGlob, whatIs } from '../redis/keys.js'
 import { hasEntries } from './counters.js'
 import { ALGORITHMS, type Algorithm } from './limits.js'
@@ -41,6 +42,15 @@ export function limitOf(text: string): Named | undefined {
     default:
       return undefined
   }
+}
+
+const PLAIN = /^[\w.:@-]{1,128}$/
+
+/** A name for what may be anything and of any length: others never have the same. */
+export function nameFor(prefix: string, text: string): string {
+  return PLAIN.test(text)
+    ? `${prefix}${text}`
+    : `${prefix}#${createHash('sha256').update(text).digest('base64url')}`
 }
 
 /** A glob for SCAN that matches all limits of a tenant, and perhaps some of others. */

@@ -45,7 +45,7 @@ export class Policies {
     const limits = states.map(({ shared, own, verdict }) => {
       if (!own || !allowed) return verdict
       this.#count(take.id, shared, own, now)
-      return { ...limitVerdictOf(shared, own.told), max: verdict.max, allowed: true, retryAfterMs: 0 }
+      return { ...limitVerdictOf(shared, own.told), allowed: true, retryAfterMs: 0 }
     })
     return { allowed, limits }
   }
@@ -76,7 +76,7 @@ export class Policies {
     if (limit.cost > shared.max) return { shared, verdict: refused }
     const own = this.#ownOf(limit, shared, now)
     this.#settle(own, shared, now)
-    return { shared, own, verdict: { ...limitVerdictOf(shared, own.told), max } }
+    return { shared, own, verdict: limitVerdictOf(shared, own.told) }
   }
 
   #ownOf(limit: Limit, shared: Limit, now: number): Own {

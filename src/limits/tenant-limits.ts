@@ -24,10 +24,11 @@ export class TenantLimits {
   readonly #limiter: Limiter
   readonly #check: LimitCheck
 
-  constructor(tenant: string, limiter: Limiter) {
+  /** `own`: Spillway's own, which have reserved names. */
+  constructor(tenant: string, limiter: Limiter, own = false) {
     this.#tenant = tenant
     this.#limiter = limiter
-    this.#check = new LimitCheck(tenant)
+    this.#check = new LimitCheck(tenant, own)
   }
 
   /**
@@ -39,9 +40,12 @@ export class TenantLimits {
     return this.#hold(await this.#limiter.take(this.#check.all(specs), signal))
   }
 
-  /** As `take`, for Spillway's own: reserved names, and a negative cost gives back. */
-  async takeOwn(specs: readonly LimitSpec[]): Promise<Verdict> {
-    return this.#limiter.take(this.#check.all(specs, true))
+  /**
+   * Counts back what was taken and not used; of counters only, and never below nothing. Answers how they stand. Errors: as
+   * `take`; `INVALID_ARGUMENT` for entries.
+   */
+  async giveBack(specs: readonly LimitSpec[]): Promise<Verdict> {
+    return this.#limiter.take(this.#check.back(specs))
   }
 
   #hold(verdict: Verdict): TakeVerdict {
@@ -98,5 +102,10 @@ export class LimitScopes {
       this.#scopes.set(tenant, scope)
     }
     return scope
+  }
+
+  /** Those that Spillway itself puts on a tenant, under reserved names. */
+  own(tenant: string): TenantLimits {
+    return new TenantLimits(tenant, this.limiter, true)
   }
 }

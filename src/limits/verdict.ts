@@ -5,6 +5,7 @@ import type { Algorithm, Limit, Told } from './limits.js'
 export interface LimitVerdict {
   readonly name: string
   readonly algorithm: Algorithm
+  /** As it was asked with; where its policy `local` decided, this instance's share. */
   readonly max: number
   readonly perMs: number
   /** Whether this limit alone would have let it pass. */
