@@ -2,16 +2,23 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ApiKeys } from '../../src/access/keys.js'
 import { rateLimitFields } from '../../src/http/rate-limit-fields.js'
 import { verdictOf } from '../../src/limits/verdict.js'
+import { freshDatabase } from '../support/database.js'
+import type { FreshDatabase } from '../support/postgres.js'
 import { type Answer, type Running, start } from './running.js'
 
 const limit = (name: string, over: object = {}) => ({ name, max: 3, perMs: 60_000, ...over })
 
 describe('limits over HTTP', () => {
+  let database: FreshDatabase
   let running: Running
   beforeAll(async () => {
-    running = await start()
+    database = await freshDatabase()
+    running = await start({ databaseUrl: database.url })
   })
-  afterAll(() => running.stop())
+  afterAll(async () => {
+    await running.stop()
+    await database.drop()
+  })
 
   const take = (limits: unknown, tenant = 'acme'): Promise<Answer> =>
     running.call('POST', '/v1/limits/take', { body: { limits }, headers: { 'x-spillway-tenant': tenant } })
@@ -141,8 +148,11 @@ describe('limits over HTTP', () => {
 describe('the API under its own limits', () => {
   let running: Running
   let keys: ApiKeys
+  let database: FreshDatabase
   beforeAll(async () => {
+    database = await freshDatabase()
     running = await start({
+      databaseUrl: database.url,
       auth: 'keys',
       apiLimitTenant: 12,
       apiLimitEndpoint: 5,
@@ -150,7 +160,10 @@ describe('the API under its own limits', () => {
     })
     keys = new ApiKeys(running.spillway.database)
   })
-  afterAll(() => running.stop())
+  afterAll(async () => {
+    await running.stop()
+    await database.drop()
+  })
 
   const bearer = async (tenant: string, scopes: readonly string[]) => ({
     authorization: `Bearer ${(await keys.create({ tenant, scopes })).key}`,

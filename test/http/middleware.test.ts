@@ -1,9 +1,6 @@
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import express from 'express'
 import { rateLimit } from 'express-rate-limit'
 import fastify from 'fastify'
@@ -11,17 +8,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { SpillwayStore } from '../../src/http/express-rate-limit.js'
 import { routeLimits } from '../../src/http/fastify.js'
 import { Spillway } from '../../src/index.js'
+import { freshDatabase } from '../support/database.js'
 import { eventually } from '../support/eventually.js'
+import type { FreshDatabase } from '../support/postgres.js'
 
-let dataDir: string
+let database: FreshDatabase
 let spillway: Spillway
 beforeAll(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'spillway-middleware-'))
-  spillway = await Spillway.open({ dataDir })
+  database = await freshDatabase()
+  spillway = await Spillway.open({ postgres: database.url })
 })
 afterAll(async () => {
   await spillway.close()
-  await rm(dataDir, { recursive: true })
+  await database.drop()
 })
 
 describe('the plugin for Fastify', () => {
