@@ -6,6 +6,7 @@ import { addFailover } from './failover.js'
 import { report } from './failure.js'
 import { addFlow } from './flow.js'
 import { addKey } from './key.js'
+import { addLimit } from './limit.js'
 import { addMigrate } from './migrate.js'
 import { addServe } from './serve.js'
 
@@ -20,7 +21,8 @@ const program = new Command('spillway')
     `
 Exit codes: 0 done, 1 failed, 2 wrong usage. Options come from the environment: \`spillway config\` lists them.`,
   )
-for (const add of [addServe, addDemo, addMigrate, addFlow, addKey, addFailover, addConfig]) add(program)
+for (const add of [addServe, addDemo, addMigrate, addFlow, addKey, addLimit, addFailover, addConfig])
+  add(program)
 throwInsteadOfExit(program)
 
 // `spillway flow list | head` closes our output early: that is the reader's right, not an error.

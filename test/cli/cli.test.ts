@@ -20,6 +20,8 @@ describe('usage', () => {
     'key create',
     'key list',
     'key revoke',
+    'limit show',
+    'limit reset',
   ]
 
   it('every command says how it is used, with an example', async () => {
@@ -42,6 +44,7 @@ describe('usage', () => {
     [['flow', 'history', 'a', '--last', '0']],
     [['flow', 'history', 'a', '--unheard-of']],
     [['flow', 'list', '--status', 'happy']],
+    [['limit', 'reset']],
     [['key', 'create']],
     [['key', 'create', '--scope', 'everything']],
     [['serve', '--port', '99999']],
