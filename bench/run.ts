@@ -6,6 +6,7 @@ import { growth } from './growth.js'
 import { http } from './http.js'
 import { instances } from './instances.js'
 import { latency } from './latency.js'
+import { limits } from './limits.js'
 import { machine } from './machine.js'
 import { memory } from './memory.js'
 import { publish } from './publish.js'
@@ -13,7 +14,19 @@ import { type Claim, print } from './report.js'
 import { turn } from './turn.js'
 
 /** One a claim: `npm run bench [name …] [-- --quick]`. */
-const CLAIMS: readonly Claim[] = [publish, fanout, memory, latency, http, growth, fast, full, turn, instances]
+const CLAIMS: readonly Claim[] = [
+  publish,
+  fanout,
+  memory,
+  latency,
+  http,
+  growth,
+  fast,
+  full,
+  turn,
+  instances,
+  limits,
+]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { LimitSpec } from '../limits/limits.js'
-import type { TakeVerdict, TenantLimits } from '../limits/tenant-limits.js'
+import type { TenantLimits } from '../limits/tenant-limits.js'
+import type { Verdict } from '../limits/verdict.js'
 import { PROBLEM_TYPE, problemHeaders, problemOf } from './problem.js'
 import { rateLimited, rateLimitFields } from './rate-limit-fields.js'
 
@@ -13,7 +14,7 @@ export interface RouteLimitsOptions {
   /** Those of all routes that name none of their own. */
   readonly of?: LimitsOf | undefined
   /** Answers a denied request; default: 429 as a problem, with `Retry-After`. */
-  readonly denied?: (request: FastifyRequest, reply: FastifyReply, verdict: TakeVerdict) => unknown
+  readonly denied?: (request: FastifyRequest, reply: FastifyReply, verdict: Verdict) => unknown
 }
 
 /** A route's own limits, as `{ config: { limits } }`: a function, or `false` for none. */
@@ -26,7 +27,7 @@ export interface RouteLimits {
  * answer says how the limits stand; leases of concurrency limits end with the request.
  */
 export async function routeLimits(app: FastifyInstance, options: RouteLimitsOptions): Promise<void> {
-  const held = new WeakMap<FastifyRequest, TakeVerdict>()
+  const held = new WeakMap<FastifyRequest, Verdict>()
   const { limits, of, denied = refuse } = options
   app.addHook('onRequest', async (request, reply) => {
     const own = (request.routeOptions.config as RouteLimits).limits
@@ -48,7 +49,7 @@ export async function routeLimits(app: FastifyInstance, options: RouteLimitsOpti
   app.addHook('onRequestAbort', over)
 }
 
-function refuse(request: FastifyRequest, reply: FastifyReply, verdict: TakeVerdict): FastifyReply {
+function refuse(request: FastifyRequest, reply: FastifyReply, verdict: Verdict): FastifyReply {
   const error = rateLimited(verdict)
   const problem = Buffer.from(JSON.stringify(problemOf(error, request.raw.url)))
   return reply.code(error.status).headers(problemHeaders(error)).type(PROBLEM_TYPE).send(problem)

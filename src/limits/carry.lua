@@ -8,7 +8,6 @@ local number = tonumber(string.match(redis.call('GET', marker) or '', '^(%d+)'))
 if number and number > tonumber(ending) then return 0 end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local function text(n) return string.format('%.0f', n) end
 
 local function settled(kind, a, b, age, max, per)
   if kind == 'token-bucket' then return math.max(0, a - age * max), 0, 0 end
@@ -21,19 +20,19 @@ local function counter(limit, kind, max, per, a, b, age)
   local known = redis.call('GET', limit)
   a, b, age = settled(kind, a, b, age, max, per)
   if known then
-    local x, y, at = string.match(known, '^(%d+) (%d+) (%d+)')
-    x, y, at = settled(kind, tonumber(x), tonumber(y), math.max(0, now - at), max, per)
+    local x, y, at = cmsgpack.unpack(known)
+    x, y, at = settled(kind, x, y, math.max(0, now - at), max, per)
     a, b, age = math.max(a, x), math.max(b, y), math.min(age, at)
   end
   local life = kind == 'token-bucket' and math.ceil(a / max) or (kind == 'sliding' and 2 * per or per) - age
   if a + b == 0 or life <= 0 then return end
-  redis.call('SET', limit, string.format('%.0f %.0f %.0f %.0f %.0f', a, b, now - age, max, per), 'PX', text(life))
+  redis.call('SET', limit, cmsgpack.pack(a, b, now - age, max, per), 'PX', life)
 end
 
 local function add(limit, id, count, ends)
-  for i = 1, count do redis.call('ZADD', limit, text(ends), id .. ':' .. i) end
+  for i = 1, count do redis.call('ZADD', limit, ends, id .. ':' .. i) end
   local last = redis.call('ZRANGE', limit, -1, -1, 'WITHSCORES')[2]
-  if last then redis.call('PEXPIREAT', limit, text(tonumber(last))) end
+  if last then redis.call('PEXPIREAT', limit, tonumber(last)) end
 end
 
 for i, limit in ipairs(limits) do
@@ -45,8 +44,8 @@ for i, limit in ipairs(limits) do
   elseif kind == 'concurrency' then
     if age > 0 then add(limit, a, b, now + age) end
   elseif kind == 'sliding-log' then
-    redis.call('ZREMRANGEBYSCORE', limit, '-inf', text(now))
-    add(limit, 'carried:' .. ending .. ':' .. text(now), tonumber(a) - redis.call('ZCARD', limit), now + per)
+    redis.call('ZREMRANGEBYSCORE', limit, '-inf', now)
+    add(limit, 'carried:' .. ending .. ':' .. now, tonumber(a) - redis.call('ZCARD', limit), now + per)
   else
     counter(limit, kind, max, per, tonumber(a), b, age)
   end

@@ -15,13 +15,16 @@ export const MOST_PRODUCT = 2 ** 52
 const RESERVED = 'spillway.'
 const LEASE_ID = /^[A-Za-z0-9_-]{1,64}$/
 /** Keys remembered; the same few come again and again. */
-const KNOWN_KEYS = 20_000
+const KNOWN_KEYS = 10_000
 
 /** Checks what callers of one tenant name, and gives it the keys. */
 export class LimitCheck {
   readonly #tenant: string
   readonly #own: boolean
-  readonly #keys = new Map<string, string>()
+  /** By algorithm and name. */
+  readonly #keys = Object.fromEntries(
+    ALGORITHMS.map((algorithm) => [algorithm, new Map<string, string>()]),
+  ) as Record<Algorithm, Map<string, string>>
 
   /** `own`: Spillway's own, which may have reserved names. */
   constructor(tenant: string, own = false) {
@@ -97,13 +100,14 @@ export class LimitCheck {
     throw invalid(`limit must be a whole number from 1 to ${most}`)
   }
 
+  /** Errors: `INVALID_NAME`. */
   key(name: string, algorithm: Algorithm): string {
-    const both = `${algorithm} ${name}`
-    const known = this.#keys.get(both)
+    const keys = this.#keys[algorithm]
+    const known = keys.get(name)
     if (known !== undefined) return known
-    if (this.#keys.size >= KNOWN_KEYS) this.#keys.clear()
+    if (keys.size >= KNOWN_KEYS) keys.clear()
     const made = keyOf(this.#tenant, name, algorithm)
-    this.#keys.set(both, made)
+    keys.set(name, made)
     return made
   }
 }

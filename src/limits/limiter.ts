@@ -23,7 +23,7 @@ import { RedisLimits } from './redis.js'
 import { Releases } from './releases.js'
 import { Sweep } from './sweep.js'
 import { Takes } from './takes.js'
-import { type Decider, type LimitVerdict, limitVerdictOf, type Verdict, verdictOf } from './verdict.js'
+import { type Decider, type LimitVerdict, limitVerdictOf, Verdict } from './verdict.js'
 import type { Answer } from './waiting.js'
 
 export interface LimiterParts {
@@ -39,7 +39,12 @@ export interface LimiterParts {
 /** The limits of a process, on the store that reigns. */
 export class Limiter {
   /** What was decided, for the figures. */
-  readonly decisions = new Map<Decider, { allowed: number; denied: number }>()
+  readonly decisions: Readonly<Record<Decider, { allowed: number; denied: number }>> = {
+    redis: { allowed: 0, denied: 0 },
+    postgres: { allowed: 0, denied: 0 },
+    memory: { allowed: 0, denied: 0 },
+    policy: { allowed: 0, denied: 0 },
+  }
   readonly #term: Term
   readonly #postgres: PostgresLimits
   readonly #redis: RedisLimits | undefined
@@ -84,11 +89,10 @@ export class Limiter {
   /** Errors: `ABORTED`, `CLOSED`, `INTERNAL`; that no store answers is none. */
   take(limits: readonly Limit[], signal?: AbortSignal): Promise<Verdict> | Verdict {
     if (signal?.aborted) throw aborted(signal)
-    const take = { id: this.#idFor(limits), limits }
-    const denied = this.#denials.find(take, (limit) => this.#standing(limit))
-    if (denied) return this.#decided(false, denied, 'memory')
-    const strict = limits.some(({ whenAway }) => whenAway === 'closed')
-    const answer = this.#takes.ask(take, strict, signal)
+    const take = this.#takeOf(limits)
+    const denied = this.#denials.find(take, this.#standing)
+    if (denied) return this.#decided(false, denied, 'memory', take)
+    const answer = this.#takes.ask(take, signal)
     return answer ? this.#after(take, answer) : this.#byPolicy(take)
   }
 
@@ -106,32 +110,28 @@ export class Limiter {
     })
     // What its first try may have been granted is nobody's.
     if (again && !allowed) this.#giveUp(take)
-    return this.#decided(allowed, verdicts, reign.store, allowed ? leaseOf(take) : null)
+    return this.#decided(allowed, verdicts, reign.store, take)
   }
 
   #byPolicy(take: Take): Verdict {
     const { allowed, limits } = this.#policies.decide(take)
-    return this.#decided(allowed, limits, 'policy', allowed ? leaseOf(take) : null)
+    return this.#decided(allowed, limits, 'policy', take)
   }
 
-  #decided(
-    allowed: boolean,
-    limits: readonly LimitVerdict[],
-    decider: Decider,
-    lease: string | null = null,
-  ): Verdict {
-    let count = this.decisions.get(decider)
-    if (!count) {
-      count = { allowed: 0, denied: 0 }
-      this.decisions.set(decider, count)
+  #decided(allowed: boolean, limits: readonly LimitVerdict[], by: Decider, take: Take): Verdict {
+    const count = this.decisions[by]
+    if (!allowed) {
+      count.denied += 1
+      return new Verdict(false, limits, by)
     }
-    if (allowed) count.allowed += 1
-    else count.denied += 1
-    return verdictOf(allowed, limits, decider, lease)
+    count.allowed += 1
+    const lease = take.lease ? leaseIn(take) : undefined
+    if (!lease) return new Verdict(true, limits, by)
+    return new Verdict(true, limits, by, { id: lease.id, end: () => this.release(lease, longestOf(take)) })
   }
 
   /** A limit as this instance last heard of it. */
-  #standing(limit: Limit): LimitVerdict {
+  readonly #standing = (limit: Limit): LimitVerdict => {
     const { name, algorithm, max, perMs } = limit
     const known = this.#memory.of(limit.key)
     if (!known || hasEntries(algorithm)) {
@@ -191,13 +191,18 @@ export class Limiter {
     throw new SpillwayError('STORE_UNAVAILABLE', 'Redis reigns, and this instance was given none')
   }
 
-  /** Entries are told apart by it; whoever knows that of a lease may end it. */
-  #idFor(limits: readonly Limit[]): string {
-    if (limits.some(({ algorithm }) => algorithm === 'concurrency'))
-      return randomBytes(15).toString('base64url')
-    if (!limits.some(({ algorithm }) => algorithm === 'sliding-log')) return ''
+  #takeOf(limits: readonly Limit[]): Take {
+    let [log, lease, strict] = [false, false, false]
+    for (const { algorithm, whenAway } of limits) {
+      log ||= algorithm === 'sliding-log'
+      lease ||= algorithm === 'concurrency'
+      strict ||= whenAway === 'closed'
+    }
+    // Entries are told apart by it; whoever knows that of a lease may end it.
+    if (lease) return { id: randomBytes(15).toString('base64url'), limits, lease, strict }
+    if (!log) return { id: '', limits, lease, strict }
     this.#taken += 1
-    return `${this.#prefix}${this.#taken.toString(36)}`
+    return { id: `${this.#prefix}${this.#taken.toString(36)}`, limits, lease, strict }
   }
 }
 
@@ -206,10 +211,6 @@ function leaseIn({ id, limits }: Take): Lease | undefined {
     algorithm === 'concurrency' && cost > 0 ? [name] : [],
   )
   return names.length > 0 ? { id, tenant: limits[0]?.tenant ?? '', names } : undefined
-}
-
-function leaseOf(take: Take): string | null {
-  return leaseIn(take) ? take.id : null
 }
 
 function longestOf({ limits }: Take): number {

@@ -53,6 +53,10 @@ export interface Take {
   /** Names its entries: a take that is sent again leaves no second ones. */
   readonly id: string
   readonly limits: readonly Limit[]
+  /** Whether leases are among its entries. */
+  readonly lease: boolean
+  /** Not without knowing who reigns, though Redis answers: one of its limits is closed then. */
+  readonly strict: boolean
 }
 
 /** What a store says of one limit after a take. */

@@ -9,11 +9,11 @@ const LIMITS = 10_000
 const LEASES = 50_000
 
 export interface Remembered {
-  readonly limit: Limit
-  readonly told: Told
-  readonly reign: Reign
+  limit: Limit
+  told: Told
+  reign: Reign
   /** When the answer came; of `performance.now()`. */
-  readonly at: number
+  at: number
 }
 
 export interface HeldLease {
@@ -29,18 +29,22 @@ export class Memory {
   /** `allowed`: what of it are leases is held. */
   learn(take: Take, told: readonly Told[], reign: Reign, allowed: boolean): void {
     const at = performance.now()
-    let lease = false
     for (let i = 0; i < take.limits.length; i++) {
       const limit = take.limits[i] as Limit
-      this.#limits.set(limit.key, { limit, told: told[i] as Told, reign, at })
-      lease ||= limit.algorithm === 'concurrency'
+      const known = this.#limits.young(limit.key)
+      if (known) {
+        known.limit = limit
+        known.told = told[i] as Told
+        known.reign = reign
+        known.at = at
+      } else this.#limits.set(limit.key, { limit, told: told[i] as Told, reign, at })
     }
-    if (!lease || !allowed) return
+    if (!take.lease || !allowed) return
     if (this.#leases.size >= LEASES) this.#prune(at)
     this.#leases.set(take.id, { take, at })
   }
 
-  of(key: string): Remembered | undefined {
+  of(key: string): Readonly<Remembered> | undefined {
     return this.#limits.get(key)
   }
 
@@ -53,7 +57,7 @@ export class Memory {
   }
 
   /** What Redis told in its reign with this number. */
-  *toldIn(number: number): Generator<Remembered> {
+  *toldIn(number: number): Generator<Readonly<Remembered>> {
     for (const [, one] of this.#limits.entries()) {
       if (one.reign.number === number && one.reign.store === 'redis') yield one
     }
@@ -74,7 +78,7 @@ export class Memory {
 }
 
 /** The counter as it stands now; younger than in the store, if this clock is slow, never older. */
-export function counterNow({ limit, told, at }: Remembered, now: number): Counter {
+export function counterNow({ limit, told, at }: Readonly<Remembered>, now: number): Counter {
   return settled({ a: told.a, b: told.b, age: told.age + Math.floor((now - at) / DRIFT) }, limit)
 }
 
@@ -88,6 +92,6 @@ export function leftOf({ take, at }: HeldLease, now: number): number {
 }
 
 /** Entries that may be left of those that were told, all as young as the last one. */
-export function entriesNow({ limit, told, at }: Remembered, now: number): number {
+export function entriesNow({ limit, told, at }: Readonly<Remembered>, now: number): number {
   return hasEntries(limit.algorithm) && told.b > (now - at) / DRIFT ? told.a : 0
 }

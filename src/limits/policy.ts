@@ -6,6 +6,8 @@ import { Recent } from './recent.js'
 import { type LimitVerdict, limitVerdictOf } from './verdict.js'
 
 const LIMITS = 10_000
+/** Instances come and go more slowly than that. */
+const COUNTED_MS = 250
 /** When whoever was refused by `closed` may ask again. */
 const ASK_AGAIN_MS = 1000
 
@@ -31,6 +33,8 @@ export class Policies {
   readonly #instances: () => number
   readonly #own = new Recent<Own>(LIMITS)
   #used = false
+  #count = 1
+  #countedAt = Number.NEGATIVE_INFINITY
 
   /** `instances`: how many share the limits. */
   constructor(memory: Memory, instances: () => number) {
@@ -44,7 +48,7 @@ export class Policies {
     const allowed = states.every(({ verdict }) => verdict.allowed)
     const limits = states.map(({ shared, own, verdict }) => {
       if (!own || !allowed) return verdict
-      this.#count(take.id, shared, own, now)
+      this.#spend(take.id, shared, own, now)
       return { ...limitVerdictOf(shared, own.told), allowed: true, retryAfterMs: 0 }
     })
     return { allowed, limits }
@@ -72,11 +76,19 @@ export class Policies {
       return { shared: limit, verdict: { ...told, allowed: true, remaining: max, retryAfterMs: 0 } }
     const refused = { ...told, allowed: false, remaining: 0, retryAfterMs: ASK_AGAIN_MS }
     if (whenAway === 'closed') return { shared: limit, verdict: refused }
-    const shared = { ...limit, max: Math.max(1, Math.floor(max / Math.max(1, this.#instances()))) }
+    const shared = { ...limit, max: Math.max(1, Math.floor(max / this.#sharing(now))) }
     if (limit.cost > shared.max) return { shared, verdict: refused }
     const own = this.#ownOf(limit, shared, now)
     this.#settle(own, shared, now)
     return { shared, own, verdict: limitVerdictOf(shared, own.told) }
+  }
+
+  #sharing(now: number): number {
+    if (now - this.#countedAt > COUNTED_MS) {
+      this.#countedAt = now
+      this.#count = Math.max(1, this.#instances())
+    }
+    return this.#count
   }
 
   #ownOf(limit: Limit, shared: Limit, now: number): Own {
@@ -109,7 +121,7 @@ export class Policies {
     }
   }
 
-  #count(id: string, shared: Limit, own: Own, now: number): void {
+  #spend(id: string, shared: Limit, own: Own, now: number): void {
     if (hasEntries(shared.algorithm)) {
       if (shared.cost > 0) own.entries.push({ id, cost: shared.cost, ends: now + shared.perMs })
       own.told = toldOf(own.entries, { ...shared, cost: 0 }, now)

@@ -15,6 +15,11 @@ export class Recent<V> {
     return this.#young.get(key) ?? this.#old.get(key)
   }
 
+  /** Only if it would stay without being set again. */
+  young(key: string): V | undefined {
+    return this.#young.get(key)
+  }
+
   set(key: string, value: V): void {
     if (this.#young.size >= this.#size && !this.#young.has(key)) {
       this.#old = this.#young

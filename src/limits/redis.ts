@@ -3,7 +3,7 @@ import type { RedisClient, Reply } from '../redis/client.js'
 import { BUCKETS, key, markerOf } from '../redis/keys.js'
 import { loadScript, type Script } from '../redis/scripts.js'
 import type { Reign } from '../term/term.js'
-import { remaining, settled, untilReset } from './counters.js'
+import { hasEntries, remaining, settled, untilReset } from './counters.js'
 import {
   ALGORITHMS,
   type Lease,
@@ -23,7 +23,7 @@ const LOOK = loadScript(import.meta.url, 'look.lua')
 const RESET = loadScript(import.meta.url, 'reset.lua')
 
 /** Limits decided by one script: others wait for about a third of a ms (bench/limits). */
-const AT_ONCE = 64
+const AT_ONCE = 128
 /** Keys looked at by one call of `list`, which may end a page early. */
 const SCANNED = 20_000
 const SCAN_COUNT = 1000
@@ -38,23 +38,33 @@ export class RedisLimits implements LimitStore {
 
   async take(takes: readonly Take[], { sign }: Reign): Promise<readonly Outcome[]> {
     if (takes.length === 0) {
-      read(await this.#redis.run(TAKE, [key('term:marker', { bucket: BUCKETS[0] ?? '' })], [sign]))
+      read(
+        await this.#redis.run(TAKE, [key('term:marker', { bucket: BUCKETS[0] ?? '' })], [sign, '[]', '[]']),
+      )
       return []
     }
     const outcomes: Outcome[] = new Array(takes.length)
     // All settle before one failure is told: what runs on would surprise the repeat.
     const results = await Promise.allSettled(
-      this.#batches(takes).map(async (batch) => {
-        const numbers = read(await this.#redis.run(TAKE, batch.keys, [sign, ...batch.words]))
+      this.#batches(takes).map(async ({ keys, kinds, words, places }) => {
+        const args = [sign, JSON.stringify(kinds), JSON.stringify(words)]
+        const numbers = read(await this.#redis.run(TAKE, keys, args))
         let at = 0
-        for (const place of batch.places) {
-          const { limits } = takes[place] as Take
-          const allowed = numbers[at++] === 1
-          const told = limits.map((): Told => {
-            const [room, a = 0, b = 0, age = 0] = numbers.slice(at, at + 4)
-            at += 4
-            return { room: room === 1, a, b, age }
-          })
+        for (const place of places) {
+          const allowed = numbers[at] === 1
+          at += 1
+          const told: Told[] = []
+          for (let i = (takes[place] as Take).limits.length; i > 0; i--) {
+            const room = allowed || numbers[at] === 1
+            if (!allowed) at += 1
+            told.push({
+              room,
+              a: numbers[at] as number,
+              b: numbers[at + 1] as number,
+              age: numbers[at + 2] as number,
+            })
+            at += 3
+          }
           outcomes[place] = { allowed, told }
         }
       }),
@@ -64,23 +74,29 @@ export class RedisLimits implements LimitStore {
     return outcomes
   }
 
-  /** Takes of one bucket together, in their order. */
+  /** Takes of one bucket together, in their order; each limit is named once. */
   #batches(takes: readonly Take[]): Batch[] {
     const open = new Map<string, Batch>()
     const batches: Batch[] = []
     takes.forEach(({ id, limits }, place) => {
       const marker = this.#markerOf(limits[0]?.key ?? '')
       let batch = open.get(marker)
-      if (!batch || batch.keys.length + limits.length > AT_ONCE) {
-        batch = { keys: [marker], words: [], places: [] }
+      if (!batch || batch.count + limits.length > AT_ONCE) {
+        batch = { keys: [marker], kinds: [], words: [], places: [], known: new Map(), count: 0 }
         open.set(marker, batch)
         batches.push(batch)
       }
       batch.places.push(place)
+      batch.count += limits.length
       batch.words.push(limits.length, id)
       for (const { key, algorithm, max, perMs, cost } of limits) {
-        batch.keys.push(key)
-        batch.words.push(algorithm, max, perMs, cost)
+        let known = batch.known.get(key)
+        if (known === undefined) {
+          known = batch.kinds.push(algorithm)
+          batch.keys.push(key)
+          batch.known.set(key, known)
+        }
+        batch.words.push(known, max, perMs, cost)
       }
     })
     return batches
@@ -164,25 +180,38 @@ export class RedisLimits implements LimitStore {
 
 interface Batch {
   readonly keys: string[]
+  readonly kinds: string[]
   readonly words: (string | number)[]
+  /** Of its takes among all. */
   readonly places: number[]
+  /** Place of each limit, from 1. */
+  readonly known: Map<string, number>
+  count: number
 }
 
 function reportOf(text: string, state: unknown, now: number): LimitReport | undefined {
   const named = limitOf(text)
   if (!named) return undefined
   const { name, algorithm } = named
-  if (Array.isArray(state)) {
-    const [used, ends] = state.map(Number) as [number, number | undefined]
-    if (used === 0) return undefined
-    return { name, algorithm, max: null, perMs: null, used, resetMs: Math.max(0, (ends ?? now) - now) }
+  if (!Array.isArray(state)) return undefined
+  const numbers = state.map(Number)
+  if (hasEntries(algorithm)) {
+    const [used = 0, ends = now] = numbers
+    return used === 0
+      ? undefined
+      : { name, algorithm, max: null, perMs: null, used, resetMs: Math.max(0, ends - now) }
   }
-  if (typeof state !== 'string') return undefined
-  const [a = 0, b = 0, at = 0, max = 1, perMs = 1] = state.split(' ').map(Number)
-  const numbers = { algorithm, max, perMs, cost: 0 }
-  const counter = settled({ a, b, age: Math.max(0, now - at) }, numbers)
-  const resetMs = untilReset(counter, numbers)
-  return { name, algorithm, max, perMs, used: max - remaining(counter, numbers), resetMs }
+  const [a = 0, b = 0, since = 0, max = 1, perMs = 1] = numbers
+  const limit = { algorithm, max, perMs, cost: 0 }
+  const counter = settled({ a, b, age: Math.max(0, now - since) }, limit)
+  return {
+    name,
+    algorithm,
+    max,
+    perMs,
+    used: max - remaining(counter, limit),
+    resetMs: untilReset(counter, limit),
+  }
 }
 
 /** The script answers whole numbers only. */

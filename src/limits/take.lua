@@ -1,80 +1,80 @@
 -- KEYS: marker, ...limits
--- ARGV: sign, ...words
--- Takes from limits of one bucket, a take after the other, each from all of its limits or from none. words: of each
--- take how many limits and its id, then of each limit: kind, max, per, cost. Answers of each take whether it was
--- allowed, then of each limit: whether it had room, and its state {a, b, age} as counters.ts has it; of entries {how
--- many, ms until the last ends, ms until there is room}. 'TERM': another term reigns here.
+-- ARGV: sign, kinds, takes
+-- Takes, one after the other, each from all of its limits or from none. kinds: the algorithm of each limit; takes: of
+-- each how many limits and its id, then of each limit: place, max, per, cost; both as JSON. Answers of each take 1 or 0,
+-- then of each limit {a, b, age} as counters.ts has it, or of entries {how many, ms until the last ends, ms until there
+-- is room}, and where it was denied, before that, whether it had room. 'TERM': another term reigns here.
 if redis.call('GET', marker) ~= sign then return 'TERM' end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local function text(n) return string.format('%.0f', n) end
+local kept = { ['sliding-log'] = true, concurrency = true }
+local kind, word = cjson.decode(kinds), cjson.decode(takes)
+local a, b, since, numbers = {}, {}, {}, {}
 
--- A clock that went back makes a counter younger, which is the safe side.
-local function counter(limit, kind, max, per)
-  local known = redis.call('GET', limit)
-  if not known then return 0, 0, 0 end
-  local a, b, at = string.match(known, '^(%d+) (%d+) (%d+)')
-  local age = math.max(0, now - at)
-  a, b = tonumber(a), tonumber(b)
-  if kind == 'token-bucket' then return math.max(0, a - age * max), 0, 0 end
-  if kind == 'sliding' and age >= per and age < 2 * per then return b, 0, age - per end
-  if age >= per then return 0, 0, 0 end
-  return a, b, age
+-- Brings a counter up to now; answers its age. A clock that went back makes it younger, which is the safe side.
+local function settle(p, max, per)
+  if not a[p] then
+    local known = redis.call('GET', limits[p])
+    if known then a[p], b[p], since[p] = cmsgpack.unpack(known) else a[p], b[p], since[p] = 0, 0, now end
+  end
+  local age = math.max(0, now - since[p])
+  if kind[p] == 'token-bucket' then
+    a[p], age = math.max(0, a[p] - age * max), 0
+  elseif kind[p] == 'sliding' and age >= per and age < 2 * per then
+    a[p], b[p], age = b[p], 0, age - per
+  elseif age >= per then
+    a[p], b[p], age = 0, 0, 0
+  end
+  since[p] = now - age
+  return age
 end
 
-local function unit(kind, per) return kind == 'token-bucket' and per or 1 end
-local function hasRoom(kind, a, b, age, max, per, cost)
-  if kind == 'sliding' then return (b + cost) * per + a * (per - age) <= max * per end
-  return a + cost * unit(kind, per) <= max * unit(kind, per)
-end
-
-local function write(limit, kind, a, b, age, max, per)
-  local life = kind == 'token-bucket' and math.ceil(a / max) or (kind == 'sliding' and 2 * per or per) - age
-  if life <= 0 then return redis.call('DEL', limit) end
-  redis.call('SET', limit, string.format('%.0f %.0f %.0f %.0f %.0f', a, b, now - age, max, per), 'PX', text(life))
-end
-
-local function untilEnd(limit, place)
-  local found = redis.call('ZRANGE', limit, place, place, 'WITHSCORES')
+local function untilEnd(p, place)
+  local found = redis.call('ZRANGE', limits[p], place, place, 'WITHSCORES')
   return found[2] and tonumber(found[2]) - now or 0
 end
 
-local function add(limit, id, per, cost)
-  for i = 1, cost do redis.call('ZADD', limit, text(now + per), id .. ':' .. i) end
-  if cost > 0 then redis.call('PEXPIRE', limit, text(untilEnd(limit, -1))) end
-  return untilEnd(limit, -1)
-end
-
-local kept, answer, word, key = { ['sliding-log'] = true, concurrency = true }, {}, 1, 0
-while words[word] do
-  local size, id, allowed, states = tonumber(words[word]), words[word + 1], true, {}
+local answer, n, at, ages, rooms = {}, 0, 1, {}, {}
+while word[at] do
+  local size, id, allowed = word[at], word[at + 1], true
   for i = 1, size do
-    local limit, at = limits[key + i], word + 4 * i - 2
-    local kind, max, per, cost = words[at], tonumber(words[at + 1]), tonumber(words[at + 2]), tonumber(words[at + 3])
-    local a, b, age, room
-    if kept[kind] then
-      redis.call('ZREMRANGEBYSCORE', limit, '-inf', text(now))
-      a = redis.call('ZCARD', limit)
-      room, b = a + cost <= max, untilEnd(limit, -1)
-      age = room and 0 or untilEnd(limit, a + cost - max - 1)
+    local w = at + 4 * i - 2
+    local p, max, per, cost = word[w], word[w + 1], word[w + 2], word[w + 3]
+    if kept[kind[p]] then
+      redis.call('ZREMRANGEBYSCORE', limits[p], '-inf', now)
+      a[p], b[p] = redis.call('ZCARD', limits[p]), untilEnd(p, -1)
+      rooms[i] = a[p] + cost <= max
+      ages[i] = rooms[i] and 0 or untilEnd(p, a[p] + cost - max - 1)
     else
-      a, b, age = counter(limit, kind, max, per)
-      room = hasRoom(kind, a, b, age, max, per, cost)
+      ages[i] = settle(p, max, per)
+      local unit = kind[p] == 'token-bucket' and per or 1
+      if kind[p] == 'sliding' then rooms[i] = (b[p] + cost) * per + a[p] * (per - ages[i]) <= max * per
+      else rooms[i] = a[p] + cost * unit <= max * unit end
     end
-    allowed = allowed and room
-    states[i] = { kind, max, per, cost, room, a, b, age }
+    allowed = allowed and rooms[i]
   end
-  answer[#answer + 1] = allowed and 1 or 0
+  answer[n + 1], n = allowed and 1 or 0, n + 1
   for i = 1, size do
-    local limit, kind, max, per, cost, room, a, b, age = limits[key + i], unpack(states[i])
-    if allowed and kept[kind] then
-      a, b = a + cost, add(limit, id, per, cost)
+    local w = at + 4 * i - 2
+    local p, max, per, cost = word[w], word[w + 1], word[w + 2], word[w + 3]
+    if allowed and cost ~= 0 and kept[kind[p]] then
+      for c = 1, cost do redis.call('ZADD', limits[p], now + per, id .. ':' .. c) end
+      a[p], b[p] = a[p] + cost, untilEnd(p, -1)
+      redis.call('PEXPIRE', limits[p], b[p])
     elseif allowed and cost ~= 0 then
-      if kind == 'sliding' then b = math.max(0, b + cost) else a = math.max(0, a + cost * unit(kind, per)) end
-      write(limit, kind, a, b, age, max, per)
+      if kind[p] == 'sliding' then b[p] = math.max(0, b[p] + cost)
+      else a[p] = math.max(0, a[p] + cost * (kind[p] == 'token-bucket' and per or 1)) end
+      numbers[p] = w
     end
-    for _, n in ipairs({ room and 1 or 0, a, b, age }) do answer[#answer + 1] = n end
+    if not allowed then n = n + 1 answer[n] = rooms[i] and 1 or 0 end
+    answer[n + 1], answer[n + 2], answer[n + 3], n = a[p], b[p], ages[i], n + 3
   end
-  word, key = word + 2 + 4 * size, key + size
+  at = at + 2 + 4 * size
+end
+for p, w in pairs(numbers) do
+  local max, per = word[w + 1], word[w + 2]
+  local life = kind[p] == 'token-bucket' and math.ceil(a[p] / max) or since[p] - now + (kind[p] == 'sliding' and 2 * per or per)
+  if life <= 0 then redis.call('DEL', limits[p])
+  else redis.call('SET', limits[p], cmsgpack.pack(a[p], b[p], since[p], max, per), 'PX', life) end
 end
 return answer

@@ -48,15 +48,15 @@ export class Takes {
   }
 
   /** Undefined, or answers it: no store says it in time. Errors: `ABORTED`, `CLOSED`, `INTERNAL`. */
-  ask(take: Take, strict: boolean, signal?: AbortSignal): Promise<Answer | undefined> | undefined {
+  ask(take: Take, signal?: AbortSignal): Promise<Answer | undefined> | undefined {
     if (this.#closed) throw closed()
     if (this.#away || this.#waiting.size >= MOST_WAITING) return undefined
-    if (strict && this.#lapsed && !this.#options.term.reign) return undefined
+    if (take.strict && this.#lapsed && !this.#options.term.reign) return undefined
     const { timeoutMs } = this.#options
     const deadline = performance.now() + timeoutMs
-    const waiting = new Waiting(take, { strict, deadline, signal }, this.#waiting)
+    const waiting = new Waiting(take, { deadline, signal }, this.#waiting)
     this.#queue.push(waiting)
-    this.#timer ??= setTimeout(() => this.#expire(), timeoutMs)
+    this.#timer ??= setTimeout(() => this.#ring(), timeoutMs)
     this.#schedule()
     return waiting.answer
   }
@@ -94,8 +94,8 @@ export class Takes {
     if (batch.length === 0) return
     if (this.#options.term.reign) return void this.#run(batch, false)
     // PostgreSQL is away. Redis may go on, for those that would rather be counted by it than by nobody.
-    const others = batch.filter((waiting) => !waiting.strict)
-    if (others.length < batch.length) this.#park(batch.filter((waiting) => waiting.strict))
+    const others = batch.filter(({ take }) => !take.strict)
+    if (others.length < batch.length) this.#park(batch.filter(({ take }) => take.strict))
     if (others.length > 0) void this.#run(others, true)
   }
 
@@ -145,16 +145,22 @@ export class Takes {
     this.#again ??= setTimeout(() => this.#turned(), LOOK_MS)
   }
 
+  /** Timers come before answers: one that lies in its socket because this process was busy is looked at first. */
+  #ring(): void {
+    setImmediate(() => this.#expire())
+  }
+
   #expire(): void {
+    if (this.#closed) return
     this.#timer = undefined
     const now = performance.now()
     let late = false
     for (const waiting of this.#waiting) {
       if (waiting.deadline > now) {
-        this.#timer = setTimeout(() => this.#expire(), waiting.deadline - now)
+        this.#timer = setTimeout(() => this.#ring(), waiting.deadline - now)
         break
       }
-      if (waiting.strict && !this.#options.term.reign) this.#lapsed = true
+      if (waiting.take.strict && !this.#options.term.reign) this.#lapsed = true
       else late = true
       waiting.settle(undefined)
     }

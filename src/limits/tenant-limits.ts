@@ -9,12 +9,7 @@ export interface TakeOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** A verdict in the hands of whoever asked. */
-export interface TakeVerdict extends Verdict {
-  /** Ends the lease of the concurrency limits in it before its time; nothing to do where there are none. */
-  release(): Promise<void>
-}
-
+const NO_OPTIONS: TakeOptions = {}
 const PAGE = 100
 const MOST_PAGE = 1000
 
@@ -36,8 +31,8 @@ export class TenantLimits {
    * `SPILLWAY_LIMIT_TIMEOUT_MS`, by the limits' policies where no store does. Errors: `INVALID_ARGUMENT`, `INVALID_NAME`,
    * `ABORTED`.
    */
-  async take(specs: readonly LimitSpec[], { signal }: TakeOptions = {}): Promise<TakeVerdict> {
-    return this.#hold(await this.#limiter.take(this.#check.all(specs), signal))
+  async take(specs: readonly LimitSpec[], { signal }: TakeOptions = NO_OPTIONS): Promise<Verdict> {
+    return this.#limiter.take(this.#check.all(specs), signal)
   }
 
   /**
@@ -46,13 +41,6 @@ export class TenantLimits {
    */
   async giveBack(specs: readonly LimitSpec[]): Promise<Verdict> {
     return this.#limiter.take(this.#check.back(specs))
-  }
-
-  #hold(verdict: Verdict): TakeVerdict {
-    const { lease, limits } = verdict
-    if (lease === null) return { ...verdict, release: nothing }
-    const names = limits.flatMap(({ algorithm, name }) => (algorithm === 'concurrency' ? [name] : []))
-    return { ...verdict, release: async () => void (await this.release(lease, names)) }
   }
 
   /**
@@ -80,8 +68,6 @@ export class TenantLimits {
     return this.#limiter.list(this.#tenant, { name: named, after, limit })
   }
 }
-
-async function nothing(): Promise<void> {}
 
 /** Tenants of which the scope is kept: it remembers the keys of their limits. */
 const SCOPES = 1000

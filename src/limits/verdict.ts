@@ -25,7 +25,7 @@ export interface LimitVerdict {
 export type Decider = 'redis' | 'postgres' | 'memory' | 'policy'
 
 /** What became of a take. A denial is a verdict like any other. */
-export interface Verdict {
+export class Verdict {
   readonly allowed: boolean
   /** The least of its limits'. */
   readonly remaining: number
@@ -37,21 +37,38 @@ export interface Verdict {
   readonly decidedBy: Decider
   /** The id of the lease that its concurrency limits gave; null without any. */
   readonly lease: string | null
-}
+  readonly #end: (() => Promise<boolean>) | undefined
 
-export function verdictOf(
-  allowed: boolean,
-  limits: readonly LimitVerdict[],
-  decidedBy: Decider,
-  lease: string | null,
-): Verdict {
-  let [left, retryAfterMs, resetMs] = [Number.POSITIVE_INFINITY, 0, 0]
-  for (const limit of limits) {
-    left = Math.min(left, limit.remaining)
-    retryAfterMs = Math.max(retryAfterMs, limit.retryAfterMs)
-    resetMs = Math.max(resetMs, limit.resetMs)
+  /** `lease`: its id, and how it is ended. */
+  constructor(
+    allowed: boolean,
+    limits: readonly LimitVerdict[],
+    decidedBy: Decider,
+    lease?: { readonly id: string; readonly end: () => Promise<boolean> } | undefined,
+  ) {
+    let [remaining, retryAfterMs, resetMs] = [Number.POSITIVE_INFINITY, 0, 0]
+    for (const limit of limits) {
+      remaining = Math.min(remaining, limit.remaining)
+      retryAfterMs = Math.max(retryAfterMs, limit.retryAfterMs)
+      resetMs = Math.max(resetMs, limit.resetMs)
+    }
+    this.allowed = allowed
+    this.remaining = remaining
+    this.retryAfterMs = retryAfterMs
+    this.resetMs = resetMs
+    this.limits = limits
+    this.decidedBy = decidedBy
+    this.lease = lease?.id ?? null
+    this.#end = lease?.end
   }
-  return { allowed, remaining: left, retryAfterMs, resetMs, limits, decidedBy, lease }
+
+  /**
+   * Ends its lease before its time; there is nothing to do where it has none. Never fails: what no store takes now is
+   * tried again.
+   */
+  async release(): Promise<void> {
+    await this.#end?.()
+  }
 }
 
 /** What a store told of a limit, in the words of a verdict. */

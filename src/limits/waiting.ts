@@ -15,8 +15,6 @@ export interface Answer {
 /** A take that waits for a store, and who waits for it. */
 export class Waiting {
   readonly take: Take
-  /** Not without knowing who reigns, though Redis answers. */
-  readonly strict: boolean
   readonly deadline: number
   /** Undefined: no store says it in time. Errors: `ABORTED`, and those of the store. */
   readonly answer: Promise<Answer | undefined>
@@ -29,13 +27,8 @@ export class Waiting {
   readonly #abort: (() => void) | undefined
 
   /** `all` holds it until it is settled. */
-  constructor(
-    take: Take,
-    options: { strict: boolean; deadline: number; signal: AbortSignal | undefined },
-    all: Set<Waiting>,
-  ) {
+  constructor(take: Take, options: { deadline: number; signal: AbortSignal | undefined }, all: Set<Waiting>) {
     this.take = take
-    this.strict = options.strict
     this.deadline = options.deadline
     this.#all = all
     this.#signal = options.signal

@@ -40,7 +40,7 @@ export class Metrics {
       registers,
       collect: () => {
         decisions.reset()
-        for (const [by, { allowed, denied }] of spillway.limitDecisions) {
+        for (const [by, { allowed, denied }] of Object.entries(spillway.limitDecisions)) {
           decisions.inc({ by, verdict: 'allowed' }, allowed)
           decisions.inc({ by, verdict: 'denied' }, denied)
         }

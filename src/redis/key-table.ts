@@ -267,7 +267,7 @@ export const KEYS = {
     life: 'the window',
     owner: 'limits',
     postgres: 'spillway.limits',
-    says: 'Fixed window of a user: the limit `user:<user>`. The window is in the value, not in the key: it goes by the clock of the store.',
+    says: 'Fixed window of a user: the limit `user:<user>`. The window is in the value (MessagePack: count, 0, since, max, per), not in the key: it goes by the clock of the store.',
   },
   'rate_limit:global': {
     guide: ['rate_limit:global:{endpoint}:{minute}'],
@@ -311,7 +311,7 @@ export const KEYS = {
     life: 'until it says nothing more',
     owner: 'limits',
     postgres: 'spillway.limits',
-    says: 'Counter of a limit under a name of the caller.',
+    says: 'Counter of a limit under a name of the caller (MessagePack: two numbers, since, max, per).',
   },
   'rate_limit:entries': {
     guide: [],

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ApiKeys } from '../../src/access/keys.js'
 import { rateLimitFields } from '../../src/http/rate-limit-fields.js'
-import { verdictOf } from '../../src/limits/verdict.js'
+import { Verdict } from '../../src/limits/verdict.js'
 import { freshDatabase } from '../support/database.js'
 import type { FreshDatabase } from '../support/postgres.js'
 import { type Answer, type Running, start } from './running.js'
@@ -218,7 +218,7 @@ it('writes names that no header can hold in a form that one can', () => {
     retryAfterMs: 0,
     resetMs: 0,
   })
-  const fields = rateLimitFields(verdictOf(true, [one('a"b\\c'), one('é%😀')], 'redis', null))
+  const fields = rateLimitFields(new Verdict(true, [one('a"b\\c'), one('é%😀')], 'redis'))
   expect(fields['ratelimit-policy']).toBe('"a\\"b\\\\c";q=1;w=2, "%C3%A9%25%F0%9F%98%80";q=1;w=2')
   expect(fields.ratelimit).toBe('"a\\"b\\\\c";r=1;t=0, "%C3%A9%25%F0%9F%98%80";r=1;t=0')
 })

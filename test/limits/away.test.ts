@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { LimitSpec, Policy } from '../../src/limits/limits.js'
-import type { TakeVerdict } from '../../src/limits/tenant-limits.js'
+import type { Verdict } from '../../src/limits/verdict.js'
 import { Spillway } from '../../src/spillway.js'
 import { eventually } from '../support/eventually.js'
 import { type FreshDatabase, type PostgresServer, startPostgres } from '../support/postgres.js'
@@ -50,7 +50,7 @@ describe('limits while stores are away', () => {
       { what: `${store} reigns beyond ${beyond}`, withinMs: 60_000 },
     ) as Promise<number>
 
-  const timed = async (take: Promise<TakeVerdict>): Promise<[TakeVerdict, number]> => {
+  const timed = async (take: Promise<Verdict>): Promise<[Verdict, number]> => {
     const asked = performance.now()
     return [await take, performance.now() - asked]
   }

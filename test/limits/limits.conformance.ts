@@ -21,6 +21,9 @@ export interface ClockedStore {
   close(): Promise<void>
 }
 
+/** What stores do not look at. */
+const PLAIN = { lease: false, strict: false }
+
 /** Beyond any of the seeds: whatever a run leaves behind is none of the next one's. */
 let clock = 1_700_000_000_000
 let run = 0
@@ -105,6 +108,7 @@ export function limitConformance(name: string, open: () => Promise<ClockedStore>
         return odd.flatMap((name) =>
           ALGORITHMS.map((algorithm, i) => ({
             id: `odd-${i}`,
+            ...PLAIN,
             limits: check.all([{ name, max: 1, perMs: 60_000, algorithm }]),
           })),
         )
@@ -128,6 +132,7 @@ export function limitConformance(name: string, open: () => Promise<ClockedStore>
       const [own, other] = [new LimitCheck(`list${run}`), new LimitCheck(`list${run}0`)]
       const takes = Array.from({ length: 25 }, (_, i) => ({
         id: `l${i}`,
+        ...PLAIN,
         limits: own.all([
           {
             name: `n${i}`,
@@ -138,7 +143,7 @@ export function limitConformance(name: string, open: () => Promise<ClockedStore>
           },
         ]),
       }))
-      const foreign = { id: 'f', limits: other.all([{ name: 'foreign', max: 1, perMs: 60_000 }]) }
+      const foreign = { id: 'f', ...PLAIN, limits: other.all([{ name: 'foreign', max: 1, perMs: 60_000 }]) }
       await clocked.store.take([...takes, foreign], clocked.reign)
       const found = new Map<string, number>()
       let after: string | undefined
@@ -164,12 +169,12 @@ export function limitConformance(name: string, open: () => Promise<ClockedStore>
       const limits = new LimitCheck(`t${run}`).all([{ name: 'n', max: 1, perMs: 60_000 }])
       const wrong = { ...clocked.reign, number: clocked.reign.number + 1, sign: '99:open:x' }
       const refused = { code: 'TERM_UNKNOWN', temporary: true }
-      await expect(clocked.store.take([{ id: '', limits }], wrong)).rejects.toMatchObject(refused)
+      await expect(clocked.store.take([{ id: '', ...PLAIN, limits }], wrong)).rejects.toMatchObject(refused)
       await expect(clocked.store.take([], wrong)).rejects.toMatchObject(refused)
       await expect(clocked.store.reset('t', 'n', wrong)).rejects.toMatchObject(refused)
       const lease = { id: 'x', tenant: `t${run}`, names: ['n'] }
       await expect(clocked.store.release([lease], wrong)).rejects.toMatchObject(refused)
-      const [outcome] = await clocked.store.take([{ id: '', limits }], clocked.reign)
+      const [outcome] = await clocked.store.take([{ id: '', ...PLAIN, limits }], clocked.reign)
       expect(outcome?.allowed).toBe(true)
       expect(await clocked.store.take([], clocked.reign)).toEqual([])
     })
@@ -191,7 +196,7 @@ class History {
     const check = new LimitCheck(`run${run}`)
     this.#limits = numbers.map((spec, i) => check.one({ name: `user:${i}`, ...spec }))
     // One name, two algorithms: two limits all the same.
-    this.#models = this.#limits.map((limit) => modelOf(limit as Required<LimitSpec>))
+    this.#models = this.#limits.map((limit) => modelOf(limit))
   }
 
   async wait(ms: number): Promise<void> {
@@ -206,6 +211,7 @@ class History {
       this.#takes += 1
       return {
         id: `t${this.#takes}`,
+        ...PLAIN,
         limits: parts.map(([place, cost]) => {
           const limit = this.#limits[place] as Limit
           const least = hasEntries(limit.algorithm) ? 0 : -2
@@ -258,7 +264,7 @@ class History {
     const limit = this.#limits[place] as Limit
     await this.#clocked.setClock(clock)
     await this.#clocked.store.reset(limit.tenant, limit.name, this.#clocked.reign)
-    this.#models[place] = modelOf(limit as Required<LimitSpec>)
+    this.#models[place] = modelOf(limit)
   }
 
   #placeOf({ name }: Limit): number {

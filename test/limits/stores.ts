@@ -50,7 +50,7 @@ export async function clockedRedis(redis: RedisClient, close: () => Promise<void
 }
 
 const CLOCK = /redis\.call\('TIME'\)/g
-const LIVES = /'PX', text\(life\)|'PEXPIRE', limit, text\([^\n]*\)\)(?=\))/g
+const LIVES = /'PX', life|'PEXPIRE', limits\[p\], b\[p\]/g
 
 /** Takes the time as one more argument. */
 function withClock(script: Script): Script {
@@ -58,7 +58,7 @@ function withClock(script: Script): Script {
   if (script.name === 'take.lua' && lives !== 2) throw new Error('take.lua has changed: where are the lives?')
   const lua = `local clock_ms = tonumber(table.remove(ARGV)) ${script.lua}`
     .replace(CLOCK, '{ math.floor(clock_ms / 1000), (clock_ms % 1000) * 1000 }')
-    .replace(LIVES, (text) => (text.startsWith("'PX'") ? "'PX', '600000'" : "'PEXPIRE', limit, '600000'"))
+    .replace(LIVES, (text) => text.replace(/life|b\[p\]/, "'600000'"))
   const argv = script.argv.at(-1)?.startsWith('...') ? script.argv : [...script.argv, '...more']
   return { ...script, lua, argv, sha: createHash('sha1').update(lua).digest('hex') }
 }

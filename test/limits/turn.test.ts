@@ -57,12 +57,12 @@ describe('limits over a turn, five processes taking', () => {
 
   /** Something passes under this store. */
   const passing = (store: 'redis' | 'postgres') => {
-    const before = watch.limitDecisions.get(store)?.allowed ?? 0
+    const before = watch.limitDecisions[store].allowed
     const probe = { name: `probe-${store}`, max: 1000, perMs: 60_000, whenAway: 'closed' } as const
     return eventually(
       async () => {
         await watch.tenant('acme').limits.take([probe])
-        return (watch.limitDecisions.get(store)?.allowed ?? 0) > before + 5
+        return watch.limitDecisions[store].allowed > before + 5
       },
       { what: `takes on ${store}`, everyMs: 50, withinMs: 30_000 },
     )

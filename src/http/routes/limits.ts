@@ -86,9 +86,8 @@ export function limitEndpoints(spillway: Spillway): Endpoint[] {
       },
       run: async ({ principal, body, request, reply }) => {
         const verdict = await spillway.tenant(principal.tenant).limits.take(body.limits)
-        const { release: _, ...plain } = verdict
         reply.headers({ 'cache-control': 'no-store', ...rateLimitFields(verdict) })
-        return verdict.allowed ? plain : denied(reply, plain, request.raw.url)
+        return verdict.allowed ? verdict : denied(reply, verdict, request.raw.url)
       },
     }),
     endpoint({
