@@ -14,17 +14,17 @@ export const MOST_ENTRIES_AT_ONCE = 1000
 export const MOST_PRODUCT = 2 ** 52
 const RESERVED = 'spillway.'
 const LEASE_ID = /^[A-Za-z0-9_-]{1,64}$/
-/** Keys remembered; the same few come again and again. */
-const KNOWN_KEYS = 10_000
+/** Of each algorithm. */
+const KNOWN = 10_000
 
 /** Checks what callers of one tenant name, and gives it the keys. */
 export class LimitCheck {
   readonly #tenant: string
   readonly #own: boolean
-  /** By algorithm and name. */
-  readonly #keys = Object.fromEntries(
-    ALGORITHMS.map((algorithm) => [algorithm, new Map<string, string>()]),
-  ) as Record<Algorithm, Map<string, string>>
+  /** By algorithm and name, as they were last asked with. */
+  readonly #known = Object.fromEntries(
+    ALGORITHMS.map((algorithm) => [algorithm, new Map<string, Limit>()]),
+  ) as Record<Algorithm, Map<string, Limit>>
 
   /** `own`: Spillway's own, which may have reserved names. */
   constructor(tenant: string, own = false) {
@@ -53,27 +53,29 @@ export class LimitCheck {
     })
   }
 
+  /** The same few come again and again: what passed before is not looked at anew. */
   one(spec: LimitSpec): Limit {
     if (typeof spec !== 'object' || spec === null) throw invalid('A limit must be an object')
     const { max, perMs, algorithm = 'fixed', cost = 1, whenAway = 'local' } = spec
+    const known = this.#known[algorithm]?.get(spec.name)
+    if (known && known.max === max && known.perMs === perMs && known.whenAway === whenAway) {
+      if (known.cost === cost) return known
+      costs(cost, max, algorithm)
+      return { ...known, cost }
+    }
     const name = this.name(spec.name)
     if (!ALGORITHMS.includes(algorithm)) throw invalid(`algorithm must be one of ${ALGORITHMS.join(', ')}`)
     if (!POLICIES.includes(whenAway)) throw invalid(`whenAway must be one of ${POLICIES.join(', ')}`)
-    const entries = hasEntries(algorithm)
-    whole('max', max, 1, entries ? MOST_ENTRIES : MOST, algorithm)
+    whole('max', max, 1, hasEntries(algorithm) ? MOST_ENTRIES : MOST, algorithm)
     whole('perMs', perMs, 1, LONGEST_MS, algorithm)
     if (max * perMs > MOST_PRODUCT) throw invalid(`max × perMs must be at most ${MOST_PRODUCT}`)
-    whole('cost', cost, 0, entries ? Math.min(max, MOST_ENTRIES_AT_ONCE) : max, algorithm)
-    return {
-      tenant: this.#tenant,
-      name,
-      algorithm,
-      max,
-      perMs,
-      cost,
-      whenAway,
-      key: this.key(name, algorithm),
-    }
+    costs(cost, max, algorithm)
+    const key = keyOf(this.#tenant, name, algorithm)
+    const limit = { tenant: this.#tenant, name, algorithm, max, perMs, cost, whenAway, key }
+    const limits = this.#known[algorithm]
+    if (limits.size >= KNOWN) limits.clear()
+    limits.set(name, limit)
+    return limit
   }
 
   /** Errors: `INVALID_NAME`. */
@@ -99,17 +101,10 @@ export class LimitCheck {
     if (Number.isSafeInteger(limit) && (limit as number) >= 1 && (limit as number) <= most) return
     throw invalid(`limit must be a whole number from 1 to ${most}`)
   }
+}
 
-  /** Errors: `INVALID_NAME`. */
-  key(name: string, algorithm: Algorithm): string {
-    const keys = this.#keys[algorithm]
-    const known = keys.get(name)
-    if (known !== undefined) return known
-    if (keys.size >= KNOWN_KEYS) keys.clear()
-    const made = keyOf(this.#tenant, name, algorithm)
-    keys.set(name, made)
-    return made
-  }
+function costs(cost: unknown, max: number, algorithm: Algorithm): void {
+  whole('cost', cost, 0, hasEntries(algorithm) ? Math.min(max, MOST_ENTRIES_AT_ONCE) : max, algorithm)
 }
 
 function whole(what: string, value: unknown, least: number, most: number, algorithm: Algorithm): void {

@@ -26,6 +26,7 @@ export class Denials {
 
   /** How the limits of a take stand that a denial decides; undefined if there is none. `others`: those that did not. */
   find({ limits }: Take, others: (limit: Limit) => LimitVerdict): LimitVerdict[] | undefined {
+    if (this.#recent.empty) return undefined
     let found = false
     const now = performance.now()
     for (const limit of limits) found ||= this.#of(limit, now) !== undefined

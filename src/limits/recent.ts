@@ -11,6 +11,10 @@ export class Recent<V> {
     this.#size = size
   }
 
+  get empty(): boolean {
+    return this.#young.size === 0 && this.#old.size === 0
+  }
+
   get(key: string): V | undefined {
     return this.#young.get(key) ?? this.#old.get(key)
   }

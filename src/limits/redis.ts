@@ -3,6 +3,7 @@ import type { RedisClient, Reply } from '../redis/client.js'
 import { BUCKETS, key, markerOf } from '../redis/keys.js'
 import { loadScript, type Script } from '../redis/scripts.js'
 import type { Reign } from '../term/term.js'
+import { batchesOf, readInto } from './batches.js'
 import { hasEntries, remaining, settled, untilReset } from './counters.js'
 import {
   ALGORITHMS,
@@ -13,7 +14,6 @@ import {
   type LimitStore,
   type Outcome,
   type Take,
-  type Told,
 } from './limits.js'
 import { keyOf, limitOf, limitsGlob } from './names.js'
 
@@ -22,8 +22,8 @@ const RELEASE = loadScript(import.meta.url, 'release.lua')
 const LOOK = loadScript(import.meta.url, 'look.lua')
 const RESET = loadScript(import.meta.url, 'reset.lua')
 
-/** Limits decided by one script: others wait for about a third of a ms (bench/limits). */
-const AT_ONCE = 128
+/** Keys looked at by one script. */
+const AT_ONCE = 100
 /** Keys looked at by one call of `list`, which may end a page early. */
 const SCANNED = 20_000
 const SCAN_COUNT = 1000
@@ -36,70 +36,29 @@ export class RedisLimits implements LimitStore {
     this.#redis = redis
   }
 
-  async take(takes: readonly Take[], { sign }: Reign): Promise<readonly Outcome[]> {
+  async take(takes: readonly Take[], { sign, marker }: Reign): Promise<readonly Outcome[]> {
     if (takes.length === 0) {
-      read(
-        await this.#redis.run(TAKE, [key('term:marker', { bucket: BUCKETS[0] ?? '' })], [sign, '[]', '[]']),
-      )
+      const any = key('term:marker', { bucket: BUCKETS[0] ?? '' })
+      read(await this.#redis.run(TAKE, [any], [sign, '[]', '[]']))
       return []
     }
     const outcomes: Outcome[] = new Array(takes.length)
     // All settle before one failure is told: what runs on would surprise the repeat.
     const results = await Promise.allSettled(
-      this.#batches(takes).map(async ({ keys, kinds, words, places }) => {
-        const args = [sign, JSON.stringify(kinds), JSON.stringify(words)]
-        const numbers = read(await this.#redis.run(TAKE, keys, args))
-        let at = 0
-        for (const place of places) {
-          const allowed = numbers[at] === 1
-          at += 1
-          const told: Told[] = []
-          for (let i = (takes[place] as Take).limits.length; i > 0; i--) {
-            const room = allowed || numbers[at] === 1
-            if (!allowed) at += 1
-            told.push({
-              room,
-              a: numbers[at] as number,
-              b: numbers[at + 1] as number,
-              age: numbers[at + 2] as number,
-            })
-            at += 3
-          }
-          outcomes[place] = { allowed, told }
-        }
-      }),
+      batchesOf(takes, marker === '' ? (limit) => this.#markerOf(limit.key) : () => marker).map(
+        async (batch) => {
+          const { keys, numbers, words } = batch
+          const args = [sign, JSON.stringify(numbers), JSON.stringify(words)]
+          // Where one marker stands for all, one script decides what arrived together, whosever it is.
+          const reply =
+            marker === '' ? this.#redis.run(TAKE, keys, args) : this.#redis.runAcross(TAKE, keys, args)
+          readInto(outcomes, read(await reply), batch, takes)
+        },
+      ),
     )
     const failed = results.find((result) => result.status === 'rejected')
     if (failed) throw failed.reason
     return outcomes
-  }
-
-  /** Takes of one bucket together, in their order; each limit is named once. */
-  #batches(takes: readonly Take[]): Batch[] {
-    const open = new Map<string, Batch>()
-    const batches: Batch[] = []
-    takes.forEach(({ id, limits }, place) => {
-      const marker = this.#markerOf(limits[0]?.key ?? '')
-      let batch = open.get(marker)
-      if (!batch || batch.count + limits.length > AT_ONCE) {
-        batch = { keys: [marker], kinds: [], words: [], places: [], known: new Map(), count: 0 }
-        open.set(marker, batch)
-        batches.push(batch)
-      }
-      batch.places.push(place)
-      batch.count += limits.length
-      batch.words.push(limits.length, id)
-      for (const { key, algorithm, max, perMs, cost } of limits) {
-        let known = batch.known.get(key)
-        if (known === undefined) {
-          known = batch.kinds.push(algorithm)
-          batch.keys.push(key)
-          batch.known.set(key, known)
-        }
-        batch.words.push(known, max, perMs, cost)
-      }
-    })
-    return batches
   }
 
   /** By the bucket in the key, of which there are few. */
@@ -178,17 +137,6 @@ export class RedisLimits implements LimitStore {
   }
 }
 
-interface Batch {
-  readonly keys: string[]
-  readonly kinds: string[]
-  readonly words: (string | number)[]
-  /** Of its takes among all. */
-  readonly places: number[]
-  /** Place of each limit, from 1. */
-  readonly known: Map<string, number>
-  count: number
-}
-
 function reportOf(text: string, state: unknown, now: number): LimitReport | undefined {
   const named = limitOf(text)
   if (!named) return undefined
@@ -214,7 +162,7 @@ function reportOf(text: string, state: unknown, now: number): LimitReport | unde
   }
 }
 
-/** The script answers whole numbers only. */
+/** The scripts answer whole numbers only. */
 function read(reply: Reply): readonly number[] {
   if (Array.isArray(reply)) return reply as readonly number[]
   if (reply === 'TERM') throw refused()

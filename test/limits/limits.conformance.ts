@@ -127,6 +127,22 @@ export function limitConformance(name: string, open: () => Promise<ClockedStore>
       )
     })
 
+    it('goes on counting where the numbers of a limit change, also from one take of a call to the next', async () => {
+      run += 1
+      const check = new LimitCheck(`changed${run}`)
+      for (const algorithm of ALGORITHMS) {
+        const take = (id: string, max: number, cost: number) => ({
+          id,
+          ...PLAIN,
+          limits: check.all([{ name: 'n', max, perMs: 60_000, algorithm, cost }]),
+        })
+        const takes = [take('a', 5, 3), take('b', 4, 1), take('c', 3, 1), take('d', 6, 2), take('e', 7, 2)]
+        const outcomes = await clocked.store.take(takes, clocked.reign)
+        const allowed = outcomes.map((outcome) => outcome.allowed)
+        expect([algorithm, allowed]).toEqual([algorithm, [true, true, false, true, false]])
+      }
+    })
+
     it('lists what was counted of one tenant, a page after the other', async () => {
       run += 1
       const [own, other] = [new LimitCheck(`list${run}`), new LimitCheck(`list${run}0`)]

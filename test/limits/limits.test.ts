@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EmbeddedDatabase } from '../../src/postgres/embedded.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
+import { BUCKETS, key } from '../../src/redis/keys.js'
 import { openClient } from '../redis/open.js'
 import { freshDatabase } from '../support/database.js'
 import { startPgBouncer } from '../support/pgbouncer.js'
@@ -17,6 +18,16 @@ limitConformance('Redis', async () => {
     redis.close()
     await server.remove()
   })
+})
+
+limitConformance('Redis, with one marker for all', async () => {
+  const server = await startRedis()
+  const redis = openClient(server.url, {}, { commandTimeoutMs: 5000 })
+  const clocked = await clockedRedis(redis, async () => {
+    redis.close()
+    await server.remove()
+  })
+  return { ...clocked, reign: { ...clocked.reign, marker: key('term:marker', { bucket: BUCKETS[0] ?? '' }) } }
 })
 
 limitConformance('a Redis Cluster', async () => {

@@ -28,13 +28,15 @@ export async function markAll(redis: RedisClient, sign = onRedis.sign): Promise<
 export async function clockedRedis(redis: RedisClient, close: () => Promise<void>): Promise<ClockedStore> {
   await markAll(redis)
   let now = 0
-  const run = (script: Script, keys: readonly string[], args: readonly (string | number)[]) =>
-    script.lua.includes("'TIME'")
-      ? redis.run(withClock(script), keys, [...args, now])
-      : redis.run(script, keys, args)
+  const runAs =
+    (how: 'run' | 'runAcross') =>
+    (script: Script, keys: readonly string[], args: readonly (string | number)[]) =>
+      script.lua.includes("'TIME'")
+        ? redis[how](withClock(script), keys, [...args, now])
+        : redis[how](script, keys, args)
   const clocked = new Proxy(redis, {
     get: (target, name) => {
-      if (name === 'run') return run
+      if (name === 'run' || name === 'runAcross') return runAs(name)
       const value: unknown = Reflect.get(target, name, target)
       return typeof value === 'function' ? value.bind(target) : value
     },
@@ -50,7 +52,7 @@ export async function clockedRedis(redis: RedisClient, close: () => Promise<void
 }
 
 const CLOCK = /redis\.call\('TIME'\)/g
-const LIVES = /'PX', life|'PEXPIRE', limits\[p\], b\[p\]/g
+const LIVES = /'PX', life|untilEnd\(limits\[p\], -1\)\)/g
 
 /** Takes the time as one more argument. */
 function withClock(script: Script): Script {
@@ -58,8 +60,8 @@ function withClock(script: Script): Script {
   if (script.name === 'take.lua' && lives !== 2) throw new Error('take.lua has changed: where are the lives?')
   const lua = `local clock_ms = tonumber(table.remove(ARGV)) ${script.lua}`
     .replace(CLOCK, '{ math.floor(clock_ms / 1000), (clock_ms % 1000) * 1000 }')
-    .replace(LIVES, (text) => text.replace(/life|b\[p\]/, "'600000'"))
-  const argv = script.argv.at(-1)?.startsWith('...') ? script.argv : [...script.argv, '...more']
+    .replace(LIVES, (text) => (text.startsWith("'PX'") ? "'PX', '600000'" : "'600000')"))
+  const argv = [...script.argv, 'clock']
   return { ...script, lua, argv, sha: createHash('sha1').update(lua).digest('hex') }
 }
 
