@@ -6,7 +6,7 @@ import type { Live } from './events/live.js'
 import { checkDurability } from './events/publishing.js'
 import { Upkeep } from './events/upkeep.js'
 import { Limiter } from './limits/limiter.js'
-import { LimitScopes, type TenantLimits } from './limits/tenant-limits.js'
+import { LimitScopes, type RateLimits } from './limits/rate-limits.js'
 import type { Database } from './postgres/client.js'
 import { Activity } from './state/activity.js'
 import { PostgresStates } from './state/postgres.js'
@@ -46,6 +46,8 @@ export interface TermReport {
   readonly reason: string | null
   readonly held: boolean
   readonly trusted: boolean
+  /** Why this instance does not see Redis well. */
+  readonly problem: string | null
   /** Since this reign was opened. */
   readonly open_ms: number
   readonly instances: readonly {
@@ -67,7 +69,7 @@ export class Spillway {
   readonly database: Database
   readonly live: Live
   /** Limits of the platform itself, over all tenants. */
-  readonly limits: TenantLimits
+  readonly limits: RateLimits
   readonly #limits: LimitScopes
   readonly #parts: FlowParts
   readonly #backbone: Backbone
@@ -136,6 +138,7 @@ export class Spillway {
       await stores.begin()
       spillway.#upkeep.start()
       spillway.#limits.limiter.start()
+      spillway.#activity.start()
       return spillway
     } catch (error) {
       await stores.close()
@@ -149,7 +152,7 @@ export class Spillway {
   }
 
   /** Limits that Spillway itself puts on a tenant; their names begin with `spillway.`. Errors: `INVALID_NAME`. */
-  ownLimits(tenant: string): TenantLimits {
+  ownLimits(tenant: string): RateLimits {
     return this.#limits.own(checkName('tenant', tenant))
   }
 
@@ -171,7 +174,7 @@ export class Spillway {
 
   /** The term in the words of the API. */
   termReport(): TermReport {
-    const { row, fleet, trusted, reign } = this.term
+    const { row, fleet, trusted, problem = null, reign } = this.term
     return {
       mode: this.mode,
       number: row?.number ?? reign?.number ?? 0,
@@ -181,6 +184,7 @@ export class Spillway {
       reason: row?.reason ?? null,
       held: row?.held ?? false,
       trusted,
+      problem,
       open_ms: Math.round(row?.openMs ?? 0),
       instances: fleet.map(({ name, view, matches, stopped, ageMs }) => ({
         name,
@@ -234,7 +238,7 @@ export class Spillway {
 export class Tenant {
   readonly name: string
   /** Limits of this tenant. */
-  readonly limits: TenantLimits
+  readonly limits: RateLimits
   readonly #parts: FlowParts
 
   constructor(name: string, parts: FlowParts, limits: LimitScopes) {

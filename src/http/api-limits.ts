@@ -3,8 +3,8 @@ import type { Principal } from '../access/principal.js'
 import type { Config } from '../config.js'
 import type { LimitSpec } from '../limits/limits.js'
 import { nameFor } from '../limits/names.js'
+import type { RateLimits } from '../limits/rate-limits.js'
 import { Recent } from '../limits/recent.js'
-import type { TenantLimits } from '../limits/tenant-limits.js'
 import type { Spillway } from '../spillway.js'
 import { rateLimited, rateLimitFields } from './rate-limit-fields.js'
 
@@ -23,7 +23,7 @@ interface Allowance {
 }
 
 interface Scope {
-  readonly limits: TenantLimits
+  readonly limits: RateLimits
   readonly allowances: Recent<Allowance>
   asking: Promise<void> | undefined
 }

@@ -1,12 +1,12 @@
 import { MOST, MOST_PRODUCT } from '../limits/check.js'
 import type { LimitSpec } from '../limits/limits.js'
 import { nameFor } from '../limits/names.js'
-import type { TenantLimits } from '../limits/tenant-limits.js'
+import type { RateLimits } from '../limits/rate-limits.js'
 import type { LimitVerdict } from '../limits/verdict.js'
 
 export interface SpillwayStoreOptions {
   /** Whose limits: `spillway.tenant('acme').limits`, or `spillway.limits`. */
-  readonly limits: TenantLimits
+  readonly limits: RateLimits
   /** Before the keys, which tells two limiters of one tenant apart; default `express:`. */
   readonly prefix?: string | undefined
 }
@@ -26,7 +26,7 @@ export class SpillwayStore {
   /** Keys are the same for all instances. */
   readonly localKeys = false
   readonly prefix: string
-  readonly #limits: TenantLimits
+  readonly #limits: RateLimits
   #windowMs = 60_000
 
   constructor({ limits, prefix = 'express:' }: SpillwayStoreOptions) {

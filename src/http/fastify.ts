@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { LimitSpec } from '../limits/limits.js'
-import type { TenantLimits } from '../limits/tenant-limits.js'
+import type { RateLimits } from '../limits/rate-limits.js'
 import type { Verdict } from '../limits/verdict.js'
 import { PROBLEM_TYPE, problemHeaders, problemOf } from './problem.js'
 import { rateLimited, rateLimitFields } from './rate-limit-fields.js'
@@ -10,7 +10,7 @@ export type LimitsOf = (request: FastifyRequest) => readonly LimitSpec[] | undef
 
 export interface RouteLimitsOptions {
   /** Whose limits: `spillway.tenant('acme').limits`, or a choice by request. */
-  readonly limits: TenantLimits | ((request: FastifyRequest) => TenantLimits)
+  readonly limits: RateLimits | ((request: FastifyRequest) => RateLimits)
   /** Those of all routes that name none of their own. */
   readonly of?: LimitsOf | undefined
   /** Answers a denied request; default: 429 as a problem, with `Retry-After`. */

@@ -1,16 +1,30 @@
 import type { FastifyInstance } from 'fastify'
+import type { Access } from '../access/access.js'
 import { SpillwayError } from '../errors.js'
-import type { Endpoint, Entrance } from './endpoint.js'
+import type { ApiLimits } from './api-limits.js'
+import { recognise } from './caller.js'
+import type { Endpoint } from './endpoint.js'
 
 /** Puts the endpoints on the server, and says of everything else what is wrong with it. */
-export function route(app: FastifyInstance, endpoints: readonly Endpoint[], entrance: Entrance): void {
+export function route(
+  app: FastifyInstance,
+  endpoints: readonly Endpoint[],
+  { access, limits }: { access: Access; limits: Pick<ApiLimits, 'admit'> },
+): void {
   for (const endpoint of endpoints) {
     const method = endpoint.method === 'GET' ? (['GET', 'HEAD'] as const) : endpoint.method
     app.route({
       method: [...[method].flat()],
       url: endpoint.path.replace(/\{(\w+)\}/g, ':$1'),
       exposeHeadRoute: false,
-      handler: async (request, reply) => endpoint.answer(request, reply, entrance),
+      // Before the body is read: how large it may be depends on whose it is.
+      onRequest: async (request, reply) => {
+        const caller = await endpoint.identify(request, access)
+        recognise(request, caller)
+        const counted = endpoint.scope === null ? undefined : limits.admit(caller, endpoint.id, reply)
+        if (counted) await counted
+      },
+      handler: async (request, reply) => endpoint.answer(request, reply),
     })
   }
   const allowedAt = methodsByPath(endpoints)

@@ -3,9 +3,10 @@
 -- Brings what PostgreSQL counted until the end of a term, by the greater value; repeated, it changes nothing. rows: of
 -- each limit: kind, max, per, a, b, age, as take.lua has them; of a sliding log how many there are, as if just made; of
 -- leases first a row without id, for those that are not in PostgreSQL are over, then of each its id, its cost and the ms
--- that are left of it. Answers 0 where a later term is open: too late.
-local number = tonumber(string.match(redis.call('GET', marker) or '', '^(%d+)'))
-if number and number > tonumber(ending) then return 0 end
+-- that are left of it. Answers 0 where the next term is open, or a later one is known: too late.
+local number, phase = string.match(redis.call('GET', marker) or '', '^(%d+):(%a+)')
+local beyond = (tonumber(number) or 0) - tonumber(ending)
+if beyond > 1 or beyond == 1 and phase == 'open' then return 0 end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 

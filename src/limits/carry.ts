@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import type { Database, Queryable } from '../postgres/client.js'
-import type { RedisClient } from '../redis/client.js'
-import { markerOf } from '../redis/keys.js'
+import type { Identity, RedisClient } from '../redis/client.js'
+import { BUCKETS, key, markerOf } from '../redis/keys.js'
 import { loadScript } from '../redis/scripts.js'
 import type { Participant, Reign } from '../term/term.js'
 import { hasEntries } from './counters.js'
@@ -9,6 +10,8 @@ import { counterNow, entriesNow, leftOf, type Memory } from './memory.js'
 import { keyOf } from './names.js'
 
 const CARRY = loadScript(import.meta.url, 'carry.lua')
+const CARRIED = BUCKETS.map((bucket) => key('rate_limit:carried', { bucket }))
+const WITNESSED_MS = 600_000
 /** Limits told to PostgreSQL, and read from it, in one statement; limits and leases that one script takes. */
 const TOLD = 2000
 const PAGE = 2000
@@ -51,8 +54,10 @@ export class LimitCarry implements Participant {
   readonly #memory: Memory
   readonly #db: Database
   readonly #redis: RedisClient
-  /** The reign of which the first part was carried, and until when that was read; of PostgreSQL's clock. */
-  #bulk = { ending: 0, until: 0 }
+  /** The first part of a carry-over: of which reign, until when it was read by PostgreSQL's clock, and what says so there. */
+  #bulk = { ending: 0, until: 0, token: '' }
+  /** The Redis that it goes to: nobody else is sent anything. */
+  #into: Identity | undefined
 
   /** The last reign of which this instance has told. */
   #toldOf = 0
@@ -99,13 +104,27 @@ export class LimitCarry implements Participant {
   }
 
   async carry(ending: number, part: 'bulk' | 'rest'): Promise<number> {
-    const since = this.#bulk.ending === ending ? this.#bulk.until - OVERLAP_MS : 0
+    this.#into = this.#redis.identity
+    const since = (await this.#hasBulk(ending)) ? this.#bulk.until - OVERLAP_MS : 0
     const [clock] = await this.#db.query<{ now: number }>('SELECT spillway.now_ms() AS now')
     let count = await this.#carryAll(ending, (after) => this.#counters(since, after))
     // Leases are given back: those that were carried too early would stay until their end.
     if (part === 'rest') count += await this.#carryAll(ending, (after) => this.#leases(after))
-    if (part === 'bulk') this.#bulk = { ending, until: clock?.now ?? 0 }
+    else await this.#noteBulk(ending, clock?.now ?? 0)
     return count
+  }
+
+  /** In each bucket, because any of them may be lost: emptied, or come back with what it had before. */
+  async #noteBulk(ending: number, until: number): Promise<void> {
+    const token = randomUUID()
+    await Promise.all(CARRIED.map((witness) => this.#redis.call('set', witness, token, 'PX', WITNESSED_MS)))
+    this.#bulk = { ending, until, token }
+  }
+
+  async #hasBulk(ending: number): Promise<boolean> {
+    if (this.#bulk.ending !== ending) return false
+    const witnesses = await Promise.all(CARRIED.map((witness) => this.#redis.call('get', witness)))
+    return witnesses.every((witness) => witness === this.#bulk.token)
   }
 
   async #carryAll(ending: number, page: (after: Place) => Promise<readonly CarriedRow[]>): Promise<number> {
@@ -161,18 +180,18 @@ export class LimitCarry implements Participant {
   async #send(ending: number, rows: readonly CarriedRow[]): Promise<void> {
     const buckets = new Map<string, { keys: string[]; words: (string | number)[] }>()
     for (const { tenant, name, algorithm, most, per_ms, a, b, age } of rows) {
-      const key = keyOf(tenant, name, algorithm)
-      const marker = markerOf(key)
+      const limit = keyOf(tenant, name, algorithm)
+      const marker = markerOf(limit)
       const bucket = buckets.get(marker) ?? { keys: [], words: [] }
       buckets.set(marker, bucket)
-      bucket.keys.push(key)
+      bucket.keys.push(limit)
       bucket.words.push(algorithm, most, per_ms, a, b, age)
     }
     await Promise.all(
       [...buckets].map(async ([marker, { keys, words }]) => {
         for (let i = 0; i < keys.length; i += ROWS) {
           const some = words.slice(6 * i, 6 * (i + ROWS))
-          await this.#redis.run(CARRY, [marker, ...keys.slice(i, i + ROWS)], [ending, ...some])
+          await this.#redis.run(CARRY, [marker, ...keys.slice(i, i + ROWS)], [ending, ...some], this.#into)
         }
       }),
     )

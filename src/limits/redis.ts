@@ -36,10 +36,12 @@ export class RedisLimits implements LimitStore {
     this.#redis = redis
   }
 
-  async take(takes: readonly Take[], { sign, marker }: Reign): Promise<readonly Outcome[]> {
+  async take(takes: readonly Take[], reign: Reign): Promise<readonly Outcome[]> {
+    const { sign, marker } = reign
+    const on = reign.identity || undefined
     if (takes.length === 0) {
       const any = key('term:marker', { bucket: BUCKETS[0] ?? '' })
-      read(await this.#redis.run(TAKE, [any], [sign, '[]', '[]']))
+      read(await this.#redis.run(TAKE, [any], [sign, '[]', '[]'], on))
       return []
     }
     const outcomes: Outcome[] = new Array(takes.length)
@@ -51,7 +53,9 @@ export class RedisLimits implements LimitStore {
           const args = [sign, JSON.stringify(numbers), JSON.stringify(words)]
           // Where one marker stands for all, one script decides what arrived together, whosever it is.
           const reply =
-            marker === '' ? this.#redis.run(TAKE, keys, args) : this.#redis.runAcross(TAKE, keys, args)
+            marker === ''
+              ? this.#redis.run(TAKE, keys, args, on)
+              : this.#redis.runAcross(TAKE, keys, args, on)
           readInto(outcomes, read(await reply), batch, takes)
         },
       ),
@@ -73,24 +77,36 @@ export class RedisLimits implements LimitStore {
     return marker
   }
 
-  async release(leases: readonly Lease[], { sign }: Reign): Promise<number> {
+  async release(leases: readonly Lease[], reign: Reign): Promise<number> {
     const ended = await Promise.all(
       leases.map(async ({ id, tenant, names }) => {
         const keys = names.map((name) => keyOf(tenant, name, 'concurrency'))
-        const args = [sign, ...names.map(() => id)]
-        return whole(await this.#run(RELEASE, keys, args)) > 0 ? 1 : 0
+        return (await this.#run(
+          RELEASE,
+          keys,
+          reign,
+          names.map(() => id),
+        )) > 0
+          ? 1
+          : 0
       }),
     )
     return ended.reduce<number>((sum, one) => sum + one, 0)
   }
 
-  async reset(tenant: string, name: string, { sign }: Reign): Promise<boolean> {
+  async reset(tenant: string, name: string, reign: Reign): Promise<boolean> {
     const keys = ALGORITHMS.map((algorithm) => keyOf(tenant, name, algorithm))
-    return whole(await this.#run(RESET, keys, [sign])) > 0
+    return (await this.#run(RESET, keys, reign)) > 0
   }
 
-  #run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<Reply> {
-    return this.#redis.run(script, [this.#markerOf(keys[0] ?? ''), ...keys], args)
+  async #run(
+    script: Script,
+    keys: readonly string[],
+    { sign, identity }: Reign,
+    more: readonly string[] = [],
+  ): Promise<number> {
+    const marker = this.#markerOf(keys[0] ?? '')
+    return whole(await this.#redis.run(script, [marker, ...keys], [sign, ...more], identity || undefined))
   }
 
   async list(tenant: string, { name, after, limit }: LimitQuery): Promise<LimitPage> {

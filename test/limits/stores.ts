@@ -15,6 +15,7 @@ export const onRedis: Reign = {
   sign: '7:open:test',
   marker: '',
   fenceFloor: 0,
+  identity: '',
   quarantined: false,
 }
 
@@ -30,10 +31,10 @@ export async function clockedRedis(redis: RedisClient, close: () => Promise<void
   let now = 0
   const runAs =
     (how: 'run' | 'runAcross') =>
-    (script: Script, keys: readonly string[], args: readonly (string | number)[]) =>
+    (script: Script, keys: readonly string[], args: readonly (string | number)[], on?: string) =>
       script.lua.includes("'TIME'")
-        ? redis[how](withClock(script), keys, [...args, now])
-        : redis[how](script, keys, args)
+        ? redis[how](withClock(script), keys, [...args, now], on)
+        : redis[how](script, keys, args, on)
   const clocked = new Proxy(redis, {
     get: (target, name) => {
       if (name === 'run' || name === 'runAcross') return runAs(name)

@@ -14,7 +14,7 @@ const PAGE = 100
 const MOST_PAGE = 1000
 
 /** The limits of one tenant, or of the platform itself. */
-export class TenantLimits {
+export class RateLimits {
   readonly #tenant: string
   readonly #limiter: Limiter
   readonly #check: LimitCheck
@@ -75,23 +75,23 @@ const SCOPES = 1000
 /** The scopes of a process: one a tenant. */
 export class LimitScopes {
   readonly limiter: Limiter
-  readonly #scopes = new Recent<TenantLimits>(SCOPES)
+  readonly #scopes = new Recent<RateLimits>(SCOPES)
 
   constructor(limiter: Limiter) {
     this.limiter = limiter
   }
 
-  of(tenant: string): TenantLimits {
+  of(tenant: string): RateLimits {
     let scope = this.#scopes.get(tenant)
     if (!scope) {
-      scope = new TenantLimits(tenant, this.limiter)
+      scope = new RateLimits(tenant, this.limiter)
       this.#scopes.set(tenant, scope)
     }
     return scope
   }
 
   /** Those that Spillway itself puts on a tenant, under reserved names. */
-  own(tenant: string): TenantLimits {
-    return new TenantLimits(tenant, this.limiter, true)
+  own(tenant: string): RateLimits {
+    return new RateLimits(tenant, this.limiter, true)
   }
 }
