@@ -6,6 +6,7 @@ import { growth } from './growth.js'
 import { http } from './http.js'
 import { instances } from './instances.js'
 import { latency } from './latency.js'
+import { limits } from './limits.js'
 import { locks } from './locks.js'
 import { machine } from './machine.js'
 import { memory } from './memory.js'
@@ -25,6 +26,7 @@ const CLAIMS: readonly Claim[] = [
   full,
   turn,
   instances,
+  limits,
   locks,
 ]
 

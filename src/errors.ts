@@ -25,6 +25,7 @@ export const CODES = {
   BATCH_TOO_LARGE: { status: 413, temporary: false },
   URI_TOO_LONG: { status: 414, temporary: false },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, temporary: false },
+  RATE_LIMITED: { status: 429, temporary: true },
   TOO_MANY_CONNECTIONS: { status: 429, temporary: true },
   TOO_MANY_WAITERS: { status: 429, temporary: true },
   HEADERS_TOO_LARGE: { status: 431, temporary: false },

@@ -10,6 +10,7 @@ import { RedisBackbone } from './events/redis-backbone.js'
 import { RedisBases } from './events/redis-bases.js'
 import { RedisGroups } from './events/redis-groups.js'
 import { Upkeep } from './events/upkeep.js'
+import { Limiter } from './limits/limiter.js'
 import { LockDesk } from './locks/desk.js'
 import type { Database } from './postgres/client.js'
 import type { RedisClient } from './redis/client.js'
@@ -27,6 +28,7 @@ export interface Keeping {
   readonly groups: Groups
   readonly bases: CursorBases
   readonly desk: LockDesk
+  readonly limiter: Limiter
   readonly keys: Keys
   readonly secrets: Secrets
   /** Where keys do not go away by themselves. */
@@ -41,6 +43,8 @@ export function keepInPostgres(
     readonly database: Database
     readonly term: Term
     readonly redis: RedisClient | undefined
+    /** How many instances live, as far as is known. */
+    readonly instances: () => number
   },
 ): Keeping {
   const { database } = stores
@@ -68,6 +72,7 @@ export function keepInPostgres(
     groups,
     bases: new CursorBases(new PostgresBases(database)),
     desk: new LockDesk(stores),
+    limiter: new Limiter({ ...stores, timeoutMs: config.limitTimeoutMs }),
     keys: new ApiKeys(database),
     secrets: new PostgresSecrets(database),
     upkeep,
@@ -100,6 +105,12 @@ export function keepInRedis(
     groups: new RedisGroups(redis, config.retentionFlowMs),
     bases,
     desk: new LockDesk({ ...stores, database: undefined }),
+    limiter: new Limiter({
+      ...stores,
+      database: undefined,
+      timeoutMs: config.limitTimeoutMs,
+      instances: () => 1,
+    }),
     keys: new NoKeys(),
     secrets: new RedisSecrets(redis),
     upkeep: undefined,

@@ -4,6 +4,8 @@ import { Flow, type FlowOptions, type FlowParts } from './events/flow.js'
 import type { Live } from './events/live.js'
 import { checkDurability } from './events/publishing.js'
 import type { Keeping } from './keeping.js'
+import type { Limiter } from './limits/limiter.js'
+import { LimitScopes, type RateLimits } from './limits/rate-limits.js'
 import type { LockDesk, LockFigures } from './locks/desk.js'
 import { Leader, type LeaderOptions } from './locks/leader.js'
 import { Locks } from './locks/tenant-locks.js'
@@ -69,6 +71,8 @@ export class Spillway {
   readonly mode: Mode
   readonly instanceId: string
   readonly live: Live
+  /** Limits of the platform itself, over all tenants. */
+  readonly limits: RateLimits
   readonly #parts: TenantParts
   readonly #leaders = new Set<Leader>()
   readonly #stores: Stores
@@ -80,10 +84,12 @@ export class Spillway {
     this.mode = stores.mode
     this.instanceId = stores.instanceId
     kept.set(this, stores.keeping)
-    const { states, groups, backbone, desk } = stores.keeping
+    const { states, groups, backbone, desk, limiter } = stores.keeping
+    const rates = new LimitScopes(limiter)
+    this.limits = rates.of(OPERATORS)
     const { log, intake, live } = backbone
     this.live = live
-    this.#parts = { log, appender: intake, live, states, groups, limits: config, desk }
+    this.#parts = { log, appender: intake, live, states, groups, limits: config, desk, rates }
   }
 
   /** The database, for the parts that are built on this. Errors: `NO_DURABLE_STORE` where Redis is the only store. */
@@ -118,6 +124,7 @@ export class Spillway {
       stores.keeping.upkeep?.start()
       stores.keeping.activity.start()
       stores.keeping.desk.start()
+      stores.keeping.limiter.start()
       return spillway
     } catch (error) {
       await stores.close()
@@ -128,6 +135,16 @@ export class Spillway {
   /** One tenant's part. Errors: `INVALID_NAME`. */
   tenant(name: string): Tenant {
     return new Tenant(checkName('tenant', name), this.#parts)
+  }
+
+  /** Limits that Spillway itself puts on a tenant; their names begin with `spillway.`. Errors: `INVALID_NAME`. */
+  ownLimits(tenant: string): RateLimits {
+    return this.#parts.rates.own(checkName('tenant', tenant))
+  }
+
+  /** What was decided of limits since the start, and by whom. */
+  get limitDecisions(): Limiter['decisions'] {
+    return this.#stores.keeping.limiter.decisions
   }
 
   /**
@@ -210,8 +227,9 @@ export class Spillway {
     this.#closing ??= (async () => {
       await Promise.all([...this.#leaders].map((leader) => leader.close()))
       await this.#parts.appender.settled()
-      const { activity, upkeep, backbone, desk } = this.#stores.keeping
+      const { activity, upkeep, backbone, desk, limiter } = this.#stores.keeping
       await desk.close()
+      await limiter.close()
       await activity.close()
       await upkeep?.close()
       await backbone.close()
@@ -224,16 +242,20 @@ export class Spillway {
 /** What a tenant's part is made of; one set for all tenants of a process. */
 export interface TenantParts extends FlowParts {
   readonly desk: LockDesk
+  readonly rates: LimitScopes
 }
 
 /** The scope of everything: a customer of the platform, whose flows no other tenant can see. */
 export class Tenant {
   readonly name: string
+  /** Limits of this tenant. */
+  readonly limits: RateLimits
   readonly locks: Locks
   readonly #parts: TenantParts
 
   constructor(name: string, parts: TenantParts) {
     this.name = name
+    this.limits = parts.rates.of(name)
     this.locks = new Locks(name, parts.desk)
     this.#parts = parts
   }

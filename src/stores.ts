@@ -10,6 +10,7 @@ import { Controller, type TermStatus, type TermStep } from './term/controller.js
 import { FixedTerm } from './term/fixed.js'
 import { PostgresTerm } from './term/postgres.js'
 import { RedisMarkers } from './term/redis.js'
+import { liveOf } from './term/situation.js'
 import type { StoreName, Term } from './term/term.js'
 import { TIMING } from './term/timing.js'
 
@@ -92,7 +93,13 @@ async function both(config: Config, named: Named, settings: RedisSettings): Prom
   return {
     ...named,
     term: controller,
-    keeping: keepInPostgres(config, { instanceId, database, term: controller, redis: redis.client }),
+    keeping: keepInPostgres(config, {
+      instanceId,
+      database,
+      term: controller,
+      redis: redis.client,
+      instances: () => Math.max(1, liveOf(controller.status.fleet, TIMING.trustMs).length),
+    }),
     begin: () => controller.start(),
     status: () => controller.status,
     onStep: (told) => steps.add(told),
@@ -113,7 +120,7 @@ async function postgresAlone(config: Config, named: Named): Promise<Stores> {
   return {
     ...named,
     term,
-    keeping: keepInPostgres(config, { instanceId, database, term, redis: undefined }),
+    keeping: keepInPostgres(config, { instanceId, database, term, redis: undefined, instances: () => 1 }),
     begin: async () => undefined,
     status: () => ({
       row: undefined,

@@ -10,6 +10,7 @@ export const NAME_LIMITS = {
   engagement: 256,
   group: 128,
   user: 256,
+  limit: 256,
   lock: 256,
   holder: 256,
 } as const

@@ -4,7 +4,16 @@ import { SpillwayError } from '../errors.js'
  * What a credential may do. `admin` is the right to administer the own tenant, not the sum of the others; `operate`
  * the right to do what all tenants feel.
  */
-export const SCOPES = ['publish', 'subscribe', 'tasks', 'cache', 'locks', 'admin', 'operate'] as const
+export const SCOPES = [
+  'publish',
+  'subscribe',
+  'tasks',
+  'cache',
+  'limits',
+  'locks',
+  'admin',
+  'operate',
+] as const
 
 export type Scope = (typeof SCOPES)[number]
 

@@ -6,6 +6,7 @@ import { addFailover } from './failover.js'
 import { report } from './failure.js'
 import { addFlow } from './flow.js'
 import { addKey } from './key.js'
+import { addLimit } from './limit.js'
 import { addLock } from './lock.js'
 import { addMigrate } from './migrate.js'
 import { addServe } from './serve.js'
@@ -21,7 +22,7 @@ const program = new Command('spillway')
     `
 Exit codes: 0 done, 1 failed, 2 wrong usage. Options come from the environment: \`spillway config\` lists them.`,
   )
-for (const add of [addServe, addDemo, addMigrate, addFlow, addKey, addLock, addFailover, addConfig])
+for (const add of [addServe, addDemo, addMigrate, addFlow, addKey, addLimit, addLock, addFailover, addConfig])
   add(program)
 throwInsteadOfExit(program)
 

@@ -1,11 +1,16 @@
 import type { FastifyInstance } from 'fastify'
 import type { Access } from '../access/access.js'
 import { SpillwayError } from '../errors.js'
+import type { ApiLimits } from './api-limits.js'
 import { recognise } from './caller.js'
 import type { Endpoint } from './endpoint.js'
 
 /** Puts the endpoints on the server, and says of everything else what is wrong with it. */
-export function route(app: FastifyInstance, endpoints: readonly Endpoint[], access: Access): void {
+export function route(
+  app: FastifyInstance,
+  endpoints: readonly Endpoint[],
+  { access, limits }: { access: Access; limits: Pick<ApiLimits, 'admit'> },
+): void {
   for (const endpoint of endpoints) {
     const method = endpoint.method === 'GET' ? (['GET', 'HEAD'] as const) : endpoint.method
     app.route({
@@ -13,7 +18,12 @@ export function route(app: FastifyInstance, endpoints: readonly Endpoint[], acce
       url: endpoint.path.replace(/\{(\w+)\}/g, ':$1'),
       exposeHeadRoute: false,
       // Before the body is read: how large it may be depends on whose it is.
-      onRequest: async (request) => recognise(request, await endpoint.identify(request, access)),
+      onRequest: async (request, reply) => {
+        const caller = await endpoint.identify(request, access)
+        recognise(request, caller)
+        const counted = endpoint.scope === null ? undefined : limits.admit(caller, endpoint.id, reply)
+        if (counted) await counted
+      },
       handler: async (request, reply) => endpoint.answer(request, reply),
     })
   }

@@ -15,6 +15,7 @@ import { SpillwayError } from '../errors.js'
 import { keepingOf, type Spillway } from '../spillway.js'
 import { checkTenantLimits } from '../tenant-limits.js'
 import { allowanceOf } from './allowance.js'
+import { ApiLimits } from './api-limits.js'
 import { acceptJson } from './body.js'
 import { knownCaller } from './caller.js'
 import { Canary } from './canary.js'
@@ -28,6 +29,7 @@ import { eventEndpoints } from './routes/events.js'
 import { flowEndpoints } from './routes/flows.js'
 import { healthEndpoints } from './routes/health.js'
 import { keyEndpoints } from './routes/keys.js'
+import { limitEndpoints } from './routes/limits.js'
 import { lockEndpoints } from './routes/locks.js'
 import { streamEndpoints } from './routes/streams.js'
 import { termEndpoints } from './routes/term.js'
@@ -125,10 +127,11 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
     ...flowEndpoints(spillway),
     ...lockEndpoints(spillway),
     ...keyEndpoints(keys),
+    ...limitEndpoints(spillway),
     ...termEndpoints(spillway),
     ...healthEndpoints({ spillway, canary, isDraining: () => draining }),
   ]
-  route(app, endpoints, access)
+  route(app, endpoints, { access, limits: new ApiLimits(spillway) })
   const document = JSON.stringify(openapi(endpoints))
   app.get('/openapi.json', async (_, reply) => reply.type('application/json').send(document))
   for (const plugin of options.plugins ?? []) await addPlugin(app, plugin, access)

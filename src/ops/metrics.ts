@@ -33,6 +33,19 @@ export class Metrics {
         for (const store of ['redis', 'postgres']) reigns.set({ store }, reign?.store === store ? 1 : 0)
       },
     })
+    const decisions = new Counter({
+      name: 'spillway_limit_decisions_total',
+      help: 'Takes of limits that were decided here: by a store, from memory, or by policy while no store answered.',
+      labelNames: ['by', 'verdict'],
+      registers,
+      collect: () => {
+        decisions.reset()
+        for (const [by, { allowed, denied }] of Object.entries(spillway.limitDecisions)) {
+          decisions.inc({ by, verdict: 'allowed' }, allowed)
+          decisions.inc({ by, verdict: 'denied' }, denied)
+        }
+      },
+    })
     const steps = new Counter({
       name: 'spillway_term_steps_total',
       help: 'Steps of the term that this instance has taken or seen.',

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { ClusterLink } from './cluster.js'
 import { closed, faultOf, misuse, notSent, translate } from './errors.js'
 import type { Identity, Link, LinkEvents, Reply } from './link.js'
-import { checkCall, type Script } from './scripts.js'
+import { checkCall, checkNames, type Script } from './scripts.js'
 import type { RedisSettings } from './settings.js'
 import { StandaloneLink } from './standalone.js'
 import { type Listener, Subscriber } from './subscriber.js'
@@ -114,6 +114,27 @@ export class RedisClient {
     on?: Identity,
   ): Promise<Reply> {
     checkCall(script, keys, args)
+    return this.#runChecked(script, keys, args, on)
+  }
+
+  /** As `run`, with keys of any slots: on a Cluster they would lie on different servers, and it refuses. */
+  async runAcross(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    on?: Identity,
+  ): Promise<Reply> {
+    if (this.kind === 'cluster') throw misuse(`${script.name} is run across slots`)
+    checkNames(script, keys, args)
+    return this.#runChecked(script, keys, args, on)
+  }
+
+  async #runChecked(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    on: Identity | undefined,
+  ): Promise<Reply> {
     const words = [script.sha, keys.length, ...keys, ...args]
     try {
       return await this.#send('evalsha', words, on)

@@ -34,11 +34,13 @@ export function markerOf(text: string): string {
  * does not belong to tenants.
  */
 export function tenantGlob(name: KeyName, tenant: string): string | undefined {
-  const { tag, rest }: KeyRow = KEYS[name]
+  const { tag, rest, together }: KeyRow = KEYS[name]
   const owner = encode(tenant)
   if (tag[0] === 'tenant') return `${name}:{${owner}${tag.length > 1 ? ':' : '}'}*`
+  if (rest[0] !== 'tenant') return undefined
   // A key has one closing brace: the star ends there.
-  return rest[0] === 'tenant' ? `${name}:{${tag.length > 0 ? '*' : 'b[0-9][0-9]'}}:${owner}:*` : undefined
+  const bucket = tag.length > 0 ? '*' : together ? bucketOf(`:${owner}`) : 'b[0-9][0-9]'
+  return `${name}:{${bucket}}:${owner}${rest.length > 1 ? ':*' : ''}`
 }
 
 /** What a key is; `parts` are empty for Celery's keys. */
@@ -77,7 +79,7 @@ export function patternOf(name: KeyName): string {
 }
 
 function write(name: KeyName, parts: Readonly<Record<string, string>>): string {
-  const { tag, rest, last }: KeyRow = KEYS[name]
+  const { tag, rest, last, together }: KeyRow = KEYS[name]
   const end = last === undefined ? '' : `:${last}`
   const { tenant, flow } = parts
   // The usual kind, whose tag is remembered.
@@ -91,7 +93,8 @@ function write(name: KeyName, parts: Readonly<Record<string, string>>): string {
     return `${name}:${wellFormed(() => flowTag({ tenant, flow }))}${end}`
   }
   const behind = rest.map((part) => `:${encode(parts[part] ?? '')}`).join('')
-  const inTag = tag.length > 0 ? tag.map((part) => encode(parts[part] ?? '')).join(':') : bucketOf(behind)
+  const spread = together && tenant !== undefined ? `:${encode(tenant)}` : behind
+  const inTag = tag.length > 0 ? tag.map((part) => encode(parts[part] ?? '')).join(':') : bucketOf(spread)
   return `${name}:{${inTag}}${behind}${end}`
 }
 

@@ -60,11 +60,16 @@ export function parseScript(name: string, text: string): Script {
   return { name, lua, sha: createHash('sha1').update(lua).digest('hex'), keys, argv }
 }
 
-/** Refuses a call that does not fit the script's names, or whose keys a Cluster would refuse. Errors: `INTERNAL`. */
-export function checkCall(script: Script, keys: readonly string[], args: readonly unknown[]): void {
+/** Refuses a call that does not fit the script's names. Errors: `INTERNAL`. */
+export function checkNames(script: Script, keys: readonly string[], args: readonly unknown[]): void {
   if (!fits(script.keys, keys) || !fits(script.argv, args)) {
     throw misuse(`${script.name} takes (${script.keys}) and (${script.argv})`)
   }
+}
+
+/** Refuses a call that does not fit the script's names, or whose keys a Cluster would refuse. Errors: `INTERNAL`. */
+export function checkCall(script: Script, keys: readonly string[], args: readonly unknown[]): void {
+  checkNames(script, keys, args)
   const [first = '', ...others] = keys
   // On every kind of server: else a mistake shows only where a Cluster is in use.
   const tag = tagOf(first)

@@ -21,6 +21,8 @@ describe('usage', () => {
     'key create',
     'key list',
     'key revoke',
+    'limit show',
+    'limit reset',
     'lock list',
     'lock break',
   ]
@@ -46,6 +48,7 @@ describe('usage', () => {
     [['flow', 'history', 'a', '--last', '0']],
     [['flow', 'history', 'a', '--unheard-of']],
     [['flow', 'list', '--status', 'happy']],
+    [['limit', 'reset']],
     [['key', 'create']],
     [['lock', 'break']],
     [['key', 'create', '--scope', 'everything']],

@@ -2,6 +2,8 @@ import { readConfig } from '../../src/config.js'
 import { PostgresBackbone } from '../../src/events/backbone.js'
 import { PostgresGroups } from '../../src/events/postgres-groups.js'
 import { type FlowEvent, SpillwayError } from '../../src/index.js'
+import { Limiter } from '../../src/limits/limiter.js'
+import { LimitScopes } from '../../src/limits/rate-limits.js'
 import { LockDesk } from '../../src/locks/desk.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import { Tenant } from '../../src/spillway.js'
@@ -36,17 +38,20 @@ export async function startNode(name: string, postgresUrl: string, redisUrl: str
   await backbone.start()
   const { log, intake, live } = backbone
   const term = instance.controller
+  const limiter = new Limiter({ database, redis: undefined, term, timeoutMs: 300, instances: () => 1 })
   const parts = {
     states: new PostgresStates(database),
     groups: new PostgresGroups(database),
     desk: new LockDesk({ instanceId: name, term, database, redis: undefined }),
     limits: config,
+    rates: new LimitScopes(limiter),
   }
   return {
     instance,
     tenant: new Tenant('acme', { log, appender: intake, live, ...parts }),
     close: async () => {
       await intake.settled()
+      await limiter.close()
       await backbone.close()
       await instance.close()
       await database.close()

@@ -52,6 +52,7 @@ async function insertRow(tx: Queryable, table: string, tenant: string): Promise<
   const fitting = (name: string, type: string) => {
     if (name === 'tenant') return tenant
     if (name === 'durability') return 'durable'
+    if (name === 'algorithm') return 'fixed'
     if (!(type in value)) throw new Error(`this test has no value of type ${type} for ${table}.${name}`)
     return value[type]
   }

@@ -116,6 +116,24 @@ it('puts a lock, a limit and the marker of their bucket into one slot', () => {
   }
 })
 
+it('puts all limits of a tenant into one bucket, and those of tenants into many', () => {
+  const slots = (tenant: string) =>
+    [
+      key('rate_limit', { tenant, user: 'u1' }),
+      key('rate_limit:global', { tenant, endpoint: 'publish' }),
+      key('rate_limit:tenant', { tenant }),
+      key('rate_limit:sliding', { tenant, user: 'u2' }),
+      key('rate_limit:named', { tenant, name: 'a:b', algorithm: 'fixed' }),
+      key('rate_limit:entries', { tenant, name: 'c', algorithm: 'concurrency' }),
+    ].map((text) => {
+      expect(slotOf(markerOf(text))).toBe(slotOf(text))
+      return slotOf(text)
+    })
+  const tenants = Array.from({ length: 200 }, (_, i) => slots(`tenant:${i}`))
+  for (const own of tenants) expect(new Set(own).size).toBe(1)
+  expect(new Set(tenants.flat()).size).toBeGreaterThan(32)
+})
+
 it('is in the docs, each kind', () => {
   const page = readFileSync(new URL('../../docs/keys.md', import.meta.url), 'utf8')
   for (const name of names) expect(page).toContain(`\`${patternOf(name)}\``)
