@@ -37,6 +37,8 @@ export interface TermReport {
   readonly reason: string | null
   readonly held: boolean
   readonly trusted: boolean
+  /** Why this instance does not see Redis well. */
+  readonly problem: string | null
   /** Since this reign was opened. */
   readonly open_ms: number
   readonly instances: readonly {
@@ -110,6 +112,7 @@ export class Spillway {
       stores.onStep((step) => spillway.#tell(step))
       await stores.begin()
       stores.keeping.upkeep?.start()
+      stores.keeping.activity.start()
       return spillway
     } catch (error) {
       await stores.close()
@@ -129,7 +132,7 @@ export class Spillway {
 
   /** The term in the words of the API. */
   termReport(): TermReport {
-    const { row, fleet, trusted, reign } = this.term
+    const { row, fleet, trusted, problem = null, reign } = this.term
     return {
       mode: this.mode,
       number: row?.number ?? reign?.number ?? 0,
@@ -139,6 +142,7 @@ export class Spillway {
       reason: row?.reason ?? null,
       held: row?.held ?? false,
       trusted,
+      problem,
       open_ms: Math.round(row?.openMs ?? 0),
       instances: fleet.map(({ name, view, matches, stopped, ageMs }) => ({
         name,

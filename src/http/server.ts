@@ -13,7 +13,10 @@ import { Access } from '../access/access.js'
 import { Tickets } from '../access/tickets.js'
 import { SpillwayError } from '../errors.js'
 import { keepingOf, type Spillway } from '../spillway.js'
+import { checkTenantLimits } from '../tenant-limits.js'
+import { allowanceOf } from './allowance.js'
 import { acceptJson } from './body.js'
+import { knownCaller } from './caller.js'
 import { Canary } from './canary.js'
 import { serveDashboard } from './dashboard.js'
 import { refuseUnfit } from './fit.js'
@@ -64,6 +67,7 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
   const { config, live } = spillway
   const { keys, bases, secrets } = keepingOf(spillway)
   refuseUnfit(config)
+  checkTenantLimits('tenantLimits', config.tenantLimits)
   const operatorToken = spillway.holdsDataDir ? newOperatorToken() : undefined
   const tickets = new Tickets(secrets)
   await tickets.prepare()
@@ -112,7 +116,7 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
       throw new SpillwayError('URI_TOO_LONG', `The URL is longer than ${MAX_URL_BYTES} bytes`)
     }
   })
-  acceptJson(app)
+  acceptJson(app, (request) => allowanceOf(config, knownCaller(request)?.tenant).maxBodyBytes)
   await secure(app, config)
   const endpoints = [
     ...eventEndpoints(spillway),

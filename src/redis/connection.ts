@@ -25,6 +25,8 @@ function common(settings: RedisSettings, use: Use): CommonRedisOptions {
     // A server that hangs with the connection open would cost every later call its whole time-out.
     ...(use === 'commands' ? { socketTimeout: commandTimeoutMs + 50 } : {}),
     keepAlive: 10_000,
+    // The connectors below see to it; this tells the driver to wait for the handshake, and to say what it failed with.
+    ...(address.tls ? { tls: {} } : {}),
     retryStrategy: (attempt) => backoff(settings, attempt),
     maxLoadingRetryTime: 100,
     // The driver's own patience hides an outage for half a minute, and repeats commands whose outcome is unknown.
@@ -42,16 +44,31 @@ function common(settings: RedisSettings, use: Use): CommonRedisOptions {
 
 const tlsOf = ({ address, ca }: RedisSettings) => (address.tls ? { ca } : undefined)
 
+const TIMER = 'socketTimeoutTimer'
+
+/**
+ * The driver's timer for a socket that is silent goes on when the socket is gone, and would cut the next one: a
+ * connection that was made anew would be lost again within half a second.
+ */
+function withoutTimer(connection: Redis): Redis {
+  return connection.on('close', () => {
+    clearTimeout(Reflect.get(connection, TIMER))
+    Reflect.set(connection, TIMER, undefined)
+  })
+}
+
 /** A connection to one server, or to the master that the sentinels name. Not yet begun. */
 export function connectionTo(settings: RedisSettings, use: Use, admit: Admit, at?: HostPort): Redis {
   const { address } = settings
   const options = common(settings, use)
   if (address.kind !== 'sentinel') {
-    return new Redis({
-      ...options,
-      ...(at ?? address.nodes[0]),
-      Connector: connectorTo(admit, tlsOf(settings)),
-    })
+    return withoutTimer(
+      new Redis({
+        ...options,
+        ...(at ?? address.nodes[0]),
+        Connector: connectorTo(admit, tlsOf(settings)),
+      }),
+    )
   }
   const tls = tlsOf(settings)
   const Connector = sentinelConnectorTo(admit, {
@@ -64,7 +81,7 @@ export function connectionTo(settings: RedisSettings, use: Use, admit: Admit, at
     sentinelRetryStrategy: (attempt) => backoff(settings, attempt),
     ...(tls ? { tls: { ca: tls.ca }, sentinelTLS: { ca: tls.ca }, enableTLSForSentinelMode: true } : {}),
   })
-  return new Redis({ ...options, Connector })
+  return withoutTimer(new Redis({ ...options, Connector }))
 }
 
 /** A connection to one sentinel, for its messages. Not yet begun. */
@@ -90,7 +107,7 @@ export function connectionToSentinel(settings: RedisSettings, at: HostPort): Red
 /** The connections to the masters of a Cluster. Not yet begun. */
 export function clusterConnection(settings: RedisSettings, admit: Admit): Cluster {
   const { retryStrategy, enableOfflineQueue, lazyConnect, ...options } = common(settings, 'commands')
-  return new Cluster([...settings.address.nodes], {
+  const cluster = new Cluster([...settings.address.nodes], {
     lazyConnect: true,
     enableAutoPipelining: true,
     enableOfflineQueue: false,
@@ -103,4 +120,5 @@ export function clusterConnection(settings: RedisSettings, admit: Admit): Cluste
     retryDelayOnClusterDown: 0,
     redisOptions: { ...options, Connector: connectorTo(admit, tlsOf(settings)) },
   })
+  return cluster.on('+node', withoutTimer)
 }

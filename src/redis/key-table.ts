@@ -386,6 +386,16 @@ export const KEYS = {
     postgres: 'spillway.term',
     says: 'The number under which the keys of this bucket may be changed. Without it nothing of record is done.',
   },
+  'term:probe': {
+    guide: [],
+    tag: ['bucket'],
+    rest: [],
+    type: 'string',
+    life: '1 min',
+    owner: 'term',
+    postgres: 'not needed',
+    says: 'What every look at Redis writes, to know that it can.',
+  },
   'spillway:probe': {
     guide: [],
     tag: ['token'],
