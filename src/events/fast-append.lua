@@ -25,7 +25,8 @@ end
 if term ~= reign then
   -- Terms of which nothing is left need not be remembered: there is one for every restart of a store.
   local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-  terms = (oldest and string.match(' ' .. terms, ' (' .. string.match(oldest[1], '^%d+') .. ':.*)') or '') .. text(reign) .. ':' .. text(head + 1) .. ' '
+  local kept = oldest and string.match(' ' .. terms, ' (' .. string.match(oldest[1], '^%d+') .. ':.*)')
+  terms = (kept or oldest and terms or '') .. text(reign) .. ':' .. text(head + 1) .. ' '
   redis.call('HSET', log, 'term', text(reign), 'from', text(head + 1), 'terms', terms)
   redis.call('HDEL', log, 'carried')
 end

@@ -7,9 +7,21 @@ export const COMMANDS = [
   ...['ping', 'info', 'select', 'client|setname', 'cluster|slots', 'cluster|info', 'asking'],
   ...['eval', 'evalsha', 'script|load'],
   ...['publish', 'spublish', 'subscribe', 'unsubscribe', 'ssubscribe', 'sunsubscribe', 'pubsub|numsub'],
-  ...['time', 'type', 'del', 'pexpire', 'get', 'set', 'hdel', 'hmget', 'hset'],
-  ...['xadd', 'xdel', 'xlen', 'xrange', 'xrevrange'],
-  ...['zadd', 'zcard', 'zremrangebyscore', 'zscore'],
+  ...['time', 'type', 'scan', 'del', 'exists', 'pexpire', 'pexpireat', 'pttl', 'get', 'getex', 'set', 'incr'],
+  ...['hdel', 'hget', 'hincrby', 'hmget', 'hset', 'hsetnx'],
+  ...['xadd', 'xdel', 'xgroup|create', 'xgroup|setid', 'xlen', 'xrange', 'xrevrange', 'xtrim'],
+  ...[
+    'zadd',
+    'zcard',
+    'zcount',
+    'zrange',
+    'zrangebyscore',
+    'zrem',
+    'zremrangebyrank',
+    'zremrangebyscore',
+    'zrevrange',
+    'zscore',
+  ],
 ] as const
 
 /** What `ACL SETUSER` needs, beside a name and a password, for a user that can do what Spillway does and no more. */

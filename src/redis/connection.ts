@@ -44,16 +44,31 @@ function common(settings: RedisSettings, use: Use): CommonRedisOptions {
 
 const tlsOf = ({ address, ca }: RedisSettings) => (address.tls ? { ca } : undefined)
 
+const TIMER = 'socketTimeoutTimer'
+
+/**
+ * The driver's timer for a socket that is silent goes on when the socket is gone, and would cut the next one: a
+ * connection that was made anew would be lost again within half a second.
+ */
+function withoutTimer(connection: Redis): Redis {
+  return connection.on('close', () => {
+    clearTimeout(Reflect.get(connection, TIMER))
+    Reflect.set(connection, TIMER, undefined)
+  })
+}
+
 /** A connection to one server, or to the master that the sentinels name. Not yet begun. */
 export function connectionTo(settings: RedisSettings, use: Use, admit: Admit, at?: HostPort): Redis {
   const { address } = settings
   const options = common(settings, use)
   if (address.kind !== 'sentinel') {
-    return new Redis({
-      ...options,
-      ...(at ?? address.nodes[0]),
-      Connector: connectorTo(admit, tlsOf(settings)),
-    })
+    return withoutTimer(
+      new Redis({
+        ...options,
+        ...(at ?? address.nodes[0]),
+        Connector: connectorTo(admit, tlsOf(settings)),
+      }),
+    )
   }
   const tls = tlsOf(settings)
   const Connector = sentinelConnectorTo(admit, {
@@ -66,7 +81,7 @@ export function connectionTo(settings: RedisSettings, use: Use, admit: Admit, at
     sentinelRetryStrategy: (attempt) => backoff(settings, attempt),
     ...(tls ? { tls: { ca: tls.ca }, sentinelTLS: { ca: tls.ca }, enableTLSForSentinelMode: true } : {}),
   })
-  return new Redis({ ...options, Connector })
+  return withoutTimer(new Redis({ ...options, Connector }))
 }
 
 /** A connection to one sentinel, for its messages. Not yet begun. */
@@ -92,7 +107,7 @@ export function connectionToSentinel(settings: RedisSettings, at: HostPort): Red
 /** The connections to the masters of a Cluster. Not yet begun. */
 export function clusterConnection(settings: RedisSettings, admit: Admit): Cluster {
   const { retryStrategy, enableOfflineQueue, lazyConnect, ...options } = common(settings, 'commands')
-  return new Cluster([...settings.address.nodes], {
+  const cluster = new Cluster([...settings.address.nodes], {
     lazyConnect: true,
     enableAutoPipelining: true,
     enableOfflineQueue: false,
@@ -105,4 +120,5 @@ export function clusterConnection(settings: RedisSettings, admit: Admit): Cluste
     retryDelayOnClusterDown: 0,
     redisOptions: { ...options, Connector: connectorTo(admit, tlsOf(settings)) },
   })
+  return cluster.on('+node', withoutTimer)
 }

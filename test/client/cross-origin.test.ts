@@ -1,8 +1,8 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { ApiKeys } from '../../src/access/keys.js'
-import { PostgresSecrets } from '../../src/access/secrets.js'
 import { Tickets } from '../../src/access/tickets.js'
+import { keepingOf } from '../../src/spillway.js'
 import { type Running, start } from '../http/running.js'
 import { launchChromium } from '../support/chromium.js'
 import { freshDatabase } from '../support/database.js'
@@ -51,7 +51,7 @@ async function open(site: OtherSite, via: string) {
   const flow = running.spillway.tenant('acme').flow(name)
   await flow.publish('tick')
   await flow.publish('tick')
-  const tickets = new Tickets(new PostgresSecrets(running.spillway.database))
+  const tickets = new Tickets(keepingOf(running.spillway).secrets)
   site.ticket = async () => (await tickets.issue({ tenant: 'acme', user: 'u', flows: [name] })).ticket
   const context = await browser.newContext()
   contexts.push(context)

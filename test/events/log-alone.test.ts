@@ -71,6 +71,8 @@ flowsConformance('flows on a Redis alone that is restarted again and again with 
     log: backbone.log,
     durability: 'fast',
     leaps: true,
+    // By the clock: a restart takes some milliseconds, and each has a thousand numbers.
+    leastLeap: 1000,
     append: (drafts) => byFlow(drafts, (own) => restarts.between(() => appender.append(own))),
     happening: () => restarts.once(),
     quietly: (body) => body(),

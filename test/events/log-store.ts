@@ -10,6 +10,8 @@ export interface LogStore {
   readonly durability: Durability
   /** Whether numbers may leap when something happens to the store. */
   readonly leaps: boolean
+  /** How far they leap at least; undefined: as far as where PostgreSQL tells how far. */
+  readonly leastLeap?: number
   append(drafts: readonly Draft[]): Promise<readonly Outcome[]>
   /** Waits until something has happened to the store; resolves at once where nothing does. */
   happening(): Promise<void>
@@ -37,10 +39,12 @@ export function stillStore(log: EventLog, durability: Durability, close: () => P
  */
 export class Counts {
   readonly #leaps: boolean
+  readonly #least: number
   readonly #seen = new Map<string, number[]>()
 
-  constructor({ leaps }: Pick<LogStore, 'leaps'>) {
+  constructor({ leaps, leastLeap = LEAP / 2 }: Pick<LogStore, 'leaps' | 'leastLeap'>) {
     this.#leaps = leaps
+    this.#least = leastLeap
   }
 
   of(ref: FlowRef, seq: number): number {
@@ -50,7 +54,7 @@ export class Counts {
     const known = seen.indexOf(seq)
     if (known >= 0) return known + 1
     const last = seen.at(-1) ?? 0
-    if (seq !== last + 1 && seq < last + LEAP / 2) throw new Error(`${seq} came behind ${last}`)
+    if (seq !== last + 1 && seq < last + this.#least) throw new Error(`${seq} came behind ${last}`)
     return seen.push(seq)
   }
 

@@ -1,10 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Spillway } from '../../src/index.js'
 import { aclRules, COMMANDS } from '../../src/redis/acl.js'
+import { keepingOf } from '../../src/spillway.js'
 import { type Half, openHalf } from '../events/pair.js'
 import { gapOf, reading, seqs, upTo } from '../events/readers.js'
 import { Authority } from '../support/certificates.js'
 import { freshDatabase } from '../support/database.js'
+import { eventually } from '../support/eventually.js'
 import type { FreshDatabase } from '../support/postgres.js'
 import { freePort } from '../support/processes.js'
 import { type RedisSet, startRedis } from '../support/redis.js'
@@ -113,6 +116,42 @@ describe.each(['one server over TLS', 'a Cluster'])('the user of the documented 
       client.close()
     }
   })
+})
+
+it('is enough where Redis is the only store', async () => {
+  const server = await startRedis()
+  await server.ask('ACL', 'SETUSER', 'spillway', 'on', '>p/w', ...aclRules())
+  const spillway = await Spillway.open({ redis: server.url.replace('://', `://${LOGIN}`) })
+  try {
+    const tenant = spillway.tenant('acme')
+    const flow = tenant.flow('f')
+    const seen = reading((signal) => flow.subscribe({ after: '0', signal }))
+    await flow.publish('tick', 1, { key: 'k' })
+    await seen.until(1)
+    await seen.stop()
+    await flow.setState({ status: 'running', engagement: 'one' })
+    await flow.setState({ status: 'running', engagement: 'two' })
+    await eventually(async () => (await tenant.flows({ engagement: 'two' }))[0]?.last_event_id)
+    await flow.clearState()
+    const ended = new AbortController()
+    const processing = flow.process('g', () => Promise.reject(new Error('no')), {
+      from: 'beginning',
+      maxAttempts: 2,
+      retryMs: 1,
+      signal: ended.signal,
+    })
+    await eventually(async () => (await flow.dead('g')).length === 1)
+    ended.abort()
+    await processing
+    const { bases, secrets } = keepingOf(spillway)
+    const { id } = await bases.store('acme', [{ term: 1, seq: 1 }])
+    expect(await bases.load('acme', id)).toEqual([{ term: 1, seq: 1 }])
+    await secrets.shared('tickets')
+    expect(await server.ask('ACL', 'LOG')).toEqual([])
+  } finally {
+    await spillway.close()
+    await server.remove()
+  }
 })
 
 it('names every command that the source sends', () => {

@@ -166,6 +166,22 @@ describe('a server that breaks', () => {
     expect(await client.run(add, ['{k}:total', '{k}:log'], [1])).toEqual([1, 0])
   })
 
+  it('is not cut again, once it is back, by what waited for an answer of the connection before', async () => {
+    const turns: boolean[] = []
+    const client = open(server.url, { onUsable: (usable) => void turns.push(usable) })
+    await client.ready(5000)
+    server.freeze()
+    const hung = failure(client.call('GET', 'a'))
+    await server.kill()
+    await server.start('same')
+    await hung
+    await client.ready(5000)
+    // Longer than the time-out that such a connection has.
+    await new Promise((resolve) => setTimeout(resolve, 450))
+    // An attempt that fails says that it is not usable, too.
+    expect([turns.filter((usable) => usable).length, turns.at(-1)]).toEqual([2, true])
+  })
+
   it('is not used under another identity until that is wanted', async () => {
     const asked: string[] = []
     let wanted = ''
