@@ -3,7 +3,7 @@ import { migrate } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import { parseAddress } from '../../src/redis/address.js'
 import type { RedisSettings } from '../../src/redis/settings.js'
-import { Controller, type TermStep } from '../../src/term/controller.js'
+import { Controller, type TermStatus, type TermStep } from '../../src/term/controller.js'
 import { PostgresTerm } from '../../src/term/postgres.js'
 import { RedisMarkers } from '../../src/term/redis.js'
 import { TIMING, type Timing } from '../../src/term/timing.js'
@@ -88,6 +88,7 @@ export function reigns(
   instances: readonly Instance[],
   store: 'redis' | 'postgres',
   beyond = 0,
+  withinMs = 15_000,
 ): Promise<number> {
   return eventually(
     () => {
@@ -95,8 +96,13 @@ export function reigns(
         reign?.store === store ? reign.number : 0,
       )
       const [first = 0] = numbers
-      return first > beyond && numbers.every((number) => number === first) ? first : false
+      if (first > beyond && numbers.every((number) => number === first)) return first
+      throw new Error(instances.map(({ controller: { status } }) => described(status)).join('; '))
     },
-    { what: `${store} reigns beyond ${beyond}`, withinMs: 15_000 },
-  ) as Promise<number>
+    { what: `${store} reigns beyond ${beyond}`, withinMs },
+  )
+}
+
+function described({ row, view, problem, trusted }: TermStatus): string {
+  return `${row?.number} ${row?.store} ${row?.phase}, ${trusted ? '' : 'not '}trusted, view ${view}: ${problem}`
 }
