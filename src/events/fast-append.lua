@@ -10,7 +10,7 @@ local function text(n) return string.format('%.0f', n) end
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local at = text(now)
-
+redis.call('XLEN', stream) redis.call('ZCARD', keys) -- Somebody else's key of another type stops it before anything is written.
 local state = redis.call('HMGET', log, 'head', 'term', 'terms', 'carried', 'renewed')
 local head, term, terms = tonumber(state[1]), tonumber(state[2]), state[3]
 if term and term > reign then return { 'PASSED' } end
@@ -18,9 +18,9 @@ if not head then
   -- What a lost companion leaves behind has no known place any more.
   redis.call('DEL', stream, keys)
   head, terms = tonumber(base), ''
-elseif term < reign and state[4] ~= text(reign - 1) then
-  -- Without a carry-over into this very reign nobody knows how far the old term had come: numbers that it may have given are leapt over.
-  head = math.max(head, tonumber(base)) + tonumber(leap)
+elseif term < reign then
+  -- Only the base says how far the old term had come: exactly after a carry-over into this very reign, else a leap short.
+  head = math.max(head, tonumber(base)) + (state[4] == text(reign - 1) and 0 or tonumber(leap))
 end
 if term ~= reign then
   terms = terms .. text(reign) .. ':' .. text(head + 1) .. ' '

@@ -19,9 +19,9 @@ end
 
 local head = tonumber(state[1])
 local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
--- Where the log begins with a term that leapt, what lies before is a hole and not what retention took.
+-- Where the log begins with a term, what lies before is a hole and not what retention took.
 local floor = oldest and seqOf(oldest[1]) - 1 or head
-if floor + 1 == tonumber(state[3]) then floor = 0 end
+if floor + 1 == tonumber(state[3]) or string.find(state[4], ':' .. text(floor + 1) .. ' ', 1, true) then floor = 0 end
 local low = '(' .. idOf(after)
 local high = before > head and '+' or '(' .. idOf(before)
 local found, size = {}, 0

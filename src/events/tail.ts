@@ -101,7 +101,7 @@ export class HotTail implements Recent {
 
   /**
    * What follows on a reader's place without a hole; undefined if the tail does not reach back to it, has nothing
-   * behind it, or Redis does not answer: then the log is asked.
+   * behind it, or cannot be read: then the log is asked.
    */
   async after(ref: FlowRef, { term, seq }: Cursor, limit: number): Promise<StoredEvent[] | undefined> {
     if (!this.#redis.usable || seq === 0) return undefined
@@ -111,7 +111,8 @@ export class HotTail implements Recent {
       const entries = Array.isArray(reply) ? reply[1] : undefined
       return Array.isArray(entries) && entries.length > 0 ? entries.map(toEvent) : undefined
     } catch (error) {
-      if (error instanceof SpillwayError && error.temporary) return undefined
+      // Also what is nobody's fault but ours, a foreign key or a missing right: readers must not depend on a copy.
+      if (error instanceof SpillwayError) return undefined
       throw error
     }
   }

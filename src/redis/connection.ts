@@ -67,6 +67,26 @@ export function connectionTo(settings: RedisSettings, use: Use, admit: Admit, at
   return new Redis({ ...options, Connector })
 }
 
+/** A connection to one sentinel, for its messages. Not yet begun. */
+export function connectionToSentinel(settings: RedisSettings, at: HostPort): Redis {
+  const tls = tlsOf(settings)
+  return new Redis({
+    ...at,
+    ...(tls ? { tls: { ca: tls.ca } } : {}),
+    connectionName: `${settings.name}:sentinel`,
+    disableClientInfo: true,
+    connectTimeout: settings.connectTimeoutMs,
+    keepAlive: 10_000,
+    // A sentinel is no server of data: it does not say what the check asks for.
+    enableReadyCheck: false,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResubscribe: false,
+    retryStrategy: (attempt) => backoff(settings, attempt),
+    lazyConnect: true,
+  })
+}
+
 /** The connections to the masters of a Cluster. Not yet begun. */
 export function clusterConnection(settings: RedisSettings, admit: Admit): Cluster {
   const { retryStrategy, enableOfflineQueue, lazyConnect, ...options } = common(settings, 'commands')

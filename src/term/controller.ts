@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { SpillwayError } from '../errors.js'
 import { Lead } from './lead.js'
-import type { Beat, FleetMember, Surroundings, TermRedis, TermRow, TermTable } from './ports.js'
+import type { Beat, Surroundings, TermRedis, TermRow, TermStatus, TermStep, TermTable } from './ports.js'
 import { REAL } from './ports.js'
 import { liveOf, matchesTerm, situationOf } from './situation.js'
 import { decide, type Situation, type Step } from './states.js'
@@ -16,6 +16,8 @@ import {
 import { DRIFT, leaseWindow, type Timing } from './timing.js'
 import { RedisView } from './view.js'
 
+export type { TermStatus, TermStep } from './ports.js'
+
 export interface ControllerOptions {
   readonly name: string
   readonly table: TermTable
@@ -25,25 +27,6 @@ export interface ControllerOptions {
   readonly around?: Surroundings
   /** Told of every step that this instance takes, and of every change that it sees. */
   readonly onStep?: (step: TermStep) => void
-}
-
-/** Something that happened to the term, as operators see it. */
-export interface TermStep {
-  readonly step: Step['do'] | 'opened' | 'closing' | 'trust lost' | 'view' | 'failed'
-  readonly number: number
-  readonly store: StoreName
-  readonly detail: string
-}
-
-/** What an instance knows of the term, for operators. */
-export interface TermStatus {
-  readonly row: TermRow | undefined
-  readonly fleet: readonly FleetMember[]
-  /** The reign that this instance trusts now. */
-  readonly reign: { readonly number: number; readonly store: StoreName } | undefined
-  readonly trusted: boolean
-  readonly view: string
-  readonly life: string
 }
 
 /**
@@ -60,6 +43,8 @@ export class Controller implements Term {
   readonly #listeners = new Set<() => void>()
   #beat: Beat | undefined
   #trustedUntil = Number.NEGATIVE_INFINITY
+  /** Trust in an open reign alone: until then no other can have been opened, also once it is known to close. */
+  #openUntil = Number.NEGATIVE_INFINITY
   /** When the last answered beat was sent. */
   #beatAt = Number.NEGATIVE_INFINITY
   #quarantinedUntil = Number.NEGATIVE_INFINITY
@@ -90,6 +75,7 @@ export class Controller implements Term {
       timing: this.#timing,
       around: this.#around,
       failed: (error) => this.#fail(error),
+      carried: () => this.#hurry(),
     })
   }
 
@@ -117,6 +103,7 @@ export class Controller implements Term {
       store,
       sign: onRedis ? `${number}:open:${row.attempt}` : '',
       marker: (onRedis && this.#options.redis?.markerKey) || '',
+      identity: (onRedis && row.identity) || '',
       fenceFloor: fenceFloor(number),
       quarantined: this.#around.now() < this.#quarantinedUntil,
     }
@@ -149,7 +136,8 @@ export class Controller implements Term {
     this.#busy += 1
     try {
       const answer = await run(reign)
-      const still = onward || this.reign?.number === reign.number
+      // What began before the closing was known is waited for: its answer counts, or every turn would fail somebody.
+      const still = onward || this.#counts(reign.number)
       if (!still)
         throw new SpillwayError('OUTCOME_UNKNOWN', `Term ${reign.number} ended before the answer came`)
       return answer
@@ -157,6 +145,10 @@ export class Controller implements Term {
       this.#busy -= 1
       if (this.#busy === 0 && this.#beat?.row.phase === 'closing') this.#hurry()
     }
+  }
+
+  #counts(number: number): boolean {
+    return this.#beat?.row.number === number && this.#around.now() < this.#openUntil
   }
 
   /** Never once a closing is known: the others count on it that nothing more comes from here. */
@@ -188,6 +180,7 @@ export class Controller implements Term {
   async close(): Promise<void> {
     this.#closed = true
     // The others no longer wait for this life once it has left.
+    this.#openUntil = Number.NEGATIVE_INFINITY
     this.#trustedUntil = Number.NEGATIVE_INFINITY
     this.#cancel?.()
     this.#cancelTrust?.()
@@ -244,8 +237,8 @@ export class Controller implements Term {
       const { row } = await this.#ask()
       if (this.#closed) return
       const situation = this.#situation()
-      if (situation.healthy && row.store === 'postgres') await this.#lead.bulk(row)
-      await this.#take(decide(situation), row)
+      const early = situation.healthy && row.store === 'postgres' && !this.#lead.bulked(row)
+      await this.#take(decide(early ? { ...situation, healthy: false } : situation), row)
     } catch (error) {
       // Whatever it was: an instance that stopped beating would only be worse off. The next turn tries again.
       if (!(error instanceof SpillwayError && error.temporary)) this.#fail(error)
@@ -271,6 +264,7 @@ export class Controller implements Term {
     const known = askedAt - this.#beatAt < this.#timing.longestLeaseMs
     this.#beatAt = askedAt
     if (known) this.#trustedUntil = askedAt + this.#timing.trustMs
+    if (row.phase === 'open') this.#openUntil = this.#trustedUntil
     this.#quarantinedUntil = this.#around.now() + Math.max(row.quarantineMs ?? 0, 0) * DRIFT
     this.#cancelTrust?.()
     this.#cancelTrust = this.#around.after(this.#trustedUntil - this.#around.now() + 1, () => this.#show())

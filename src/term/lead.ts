@@ -13,6 +13,8 @@ export interface LeadParts {
   readonly around: Surroundings
   /** Told of what should not have happened. */
   readonly failed: (error: unknown) => void
+  /** Told that something was carried, so that what it was for goes on. */
+  readonly carried: () => void
 }
 
 interface CarryOver {
@@ -32,6 +34,9 @@ export class Lead {
   #ledSince: number | undefined
   #carried: CarryOver | undefined
   #bulkFor = 0
+  /** What is being carried, one after the other; the beats go on meanwhile. */
+  #carrying: Promise<void> = Promise.resolve()
+  #underWay = 0
 
   constructor(parts: LeadParts) {
     this.#parts = parts
@@ -50,6 +55,7 @@ export class Lead {
 
   /** What became of the carry-over at the end of a term. */
   carried(number: number): Situation['carried'] {
+    if (this.#underWay > 0) return 'not yet'
     return this.#carried?.number === number ? this.#carried.state : 'not yet'
   }
 
@@ -60,11 +66,13 @@ export class Lead {
     else this.#ledSince ??= this.#parts.around.now()
   }
 
-  /** What can be carried while PostgreSQL still reigns makes the closing short. */
-  async bulk({ number }: TermRow): Promise<void> {
-    if (this.#bulkFor === number) return
-    this.#bulkFor = number
-    await this.#carryAll(number, 'bulk').catch((error: unknown) => this.#tell(error))
+  /** Carries what can be while PostgreSQL still reigns, which makes the closing short; answers whether that is done. */
+  bulked({ number }: TermRow): boolean {
+    if (this.#bulkFor !== number) {
+      this.#bulkFor = number
+      this.#begin(async () => void (await this.#carryAll(number, 'bulk').catch((error) => this.#tell(error))))
+    }
+    return this.#underWay === 0
   }
 
   async take(step: Step, row: TermRow): Promise<void> {
@@ -85,11 +93,21 @@ export class Lead {
         await table.turnBack(row.number, life)
         return
       case 'carry':
-        return this.#carry(row)
+        if (this.#underWay === 0) this.#begin(() => this.#carry(row))
+        return
       case 'open':
         await table.open(row.number, life, this.#opening(row, step.early))
         return
     }
+  }
+
+  /** Not waited for: without its beats this life would be taken for gone, and an instance would trust nothing. */
+  #begin(carry: () => Promise<void>): void {
+    this.#underWay += 1
+    this.#carrying = this.#carrying.then(carry).finally(() => {
+      this.#underWay -= 1
+      this.#parts.carried()
+    })
   }
 
   async #carry({ number }: TermRow): Promise<void> {

@@ -5,28 +5,18 @@ import type { StoredEvent } from '../../src/events/log.js'
 import { RedisLog } from '../../src/events/redis.js'
 import type { RedisClient } from '../../src/redis/client.js'
 import { key } from '../../src/redis/keys.js'
-import { fenceFloor, type Reign } from '../../src/term/term.js'
 import { openClient } from '../redis/open.js'
+import { eventually } from '../support/eventually.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
+import { reignOf } from '../term/reign.js'
 import { draft, eventOf, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
-
-/** Without markers. */
-function reignOf(number: number): Reign {
-  return {
-    number,
-    store: 'redis',
-    sign: '',
-    marker: '',
-    fenceFloor: fenceFloor(number),
-    quarantined: false,
-  }
-}
 
 describe('fast flows on Redis', () => {
   let server: RedisServer
   let redis: RedisClient
   let number = 1
-  let base = 0
+  let base: number | Promise<number> = 0
+  let identity = ''
   let log: RedisLog
   beforeAll(async () => {
     server = await startRedis()
@@ -38,12 +28,12 @@ describe('fast flows on Redis', () => {
       silenceMs: 1e9,
       term: {
         get reign() {
-          return reignOf(number)
+          return reignOf(number, { identity })
         },
         get last() {
           return this.reign
         },
-        operate: (run) => run(reignOf(number)),
+        operate: (run) => run(reignOf(number, { identity })),
         onChange: () => () => undefined,
         join: () => undefined,
       },
@@ -121,6 +111,22 @@ describe('fast flows on Redis', () => {
     number = 1
   })
 
+  it('gives no number again where what was carried over is lost again', async () => {
+    const ref = someFlow()
+    number = 10
+    await log.append(numbered(ref, 3), newBatch())
+    await redis.call('HSET', key('flow:log', ref), 'carried', '10')
+    number = 11
+    base = 5
+    expect(seqsOf(await log.append(numbered(ref, 1), newBatch()))).toEqual([6])
+    expect((await log.read(ref, { order: 'asc', limit: 10 })).position).toMatchObject({
+      term: 11,
+      termFrom: 6,
+    })
+    base = 0
+    number = 1
+  })
+
   it('reads any stretch as a list would, over terms and holes', async () => {
     const ref = someFlow()
     for (const term of [1, 3, 8]) {
@@ -153,6 +159,28 @@ describe('fast flows on Redis', () => {
     const ref = someFlow()
     expect(seqsOf(await log.append(numbered(ref, 2), newBatch()))).toEqual([501, 502])
     base = 0
+    number = 3
+    await log.append(numbered(ref, 1), newBatch())
+    // What lies before was never here: it was not trimmed, in whichever term the flow goes on.
+    expect((await log.read(ref, { order: 'asc', limit: 1 })).position).toMatchObject({ term: 3, floor: 0 })
+    number = 1
+  })
+
+  it('sends nothing to another server than the reign’s, though it came back with the same marker', async () => {
+    const ref = someFlow()
+    identity = redis.identity ?? ''
+    expect(seqsOf(await log.append(numbered(ref, 1), newBatch()))).toEqual([1])
+    let known: (base: number) => void = () => undefined
+    base = new Promise((resolve) => (known = resolve))
+    const underWay = log.append(numbered(ref, 1), newBatch())
+    await server.kill()
+    await server.start('same')
+    await eventually(() => redis.usable && redis.identity !== identity, { what: 'the other server' })
+    known(0)
+    await expect(underWay).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
+    identity = ''
+    base = 0
+    expect(await readAll(log, ref)).toHaveLength(1)
   })
 
   it('keeps a payload byte for byte', async () => {

@@ -5,10 +5,10 @@ import { migrate } from '../../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../../src/postgres/server.js'
 import type { Beat, TermTable } from '../../../src/term/ports.js'
 import { PostgresTerm } from '../../../src/term/postgres.js'
-import { fenceFloor } from '../../../src/term/term.js'
 import { newBatch, numbered, someFlow } from '../../events/drafts.js'
 import { freshDatabase } from '../../support/database.js'
 import type { FreshDatabase } from '../../support/postgres.js'
+import { reignOf } from '../reign.js'
 import type { Guard } from '../sim/guards.js'
 import { difference, type Side } from './compare.js'
 import { fenced } from './fenced.js'
@@ -125,19 +125,7 @@ function model(off: ReadonlySet<Guard>): Side<Request> {
     const calm = new CalmWorld(off)
     return {
       table: calm.table,
-      operation: (number) =>
-        fenced(
-          calm,
-          {
-            number,
-            store: 'postgres',
-            sign: '',
-            marker: '',
-            fenceFloor: fenceFloor(number),
-            quarantined: false,
-          },
-          off,
-        ),
+      operation: (number) => fenced(calm, reignOf(number, { store: 'postgres' }), off),
       reset: async () => {
         parts = make()
       },

@@ -3,9 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { RedisLog } from '../../../src/events/redis.js'
 import { parseAddress } from '../../../src/redis/address.js'
 import { RedisMarkers } from '../../../src/term/redis.js'
-import { fenceFloor, type Reign } from '../../../src/term/term.js'
+import type { Reign } from '../../../src/term/term.js'
 import { newBatch, numbered, someFlow } from '../../events/drafts.js'
 import { type RedisServer, startRedis } from '../../support/redis.js'
+import { reignOf } from '../reign.js'
 import type { Guard } from '../sim/guards.js'
 import { difference, type Side } from './compare.js'
 import { fenced } from './fenced.js'
@@ -27,13 +28,10 @@ const REQUEST: fc.Arbitrary<Request> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ do: 'flush' } as const) },
 )
 
-const reignOf = (number: number, attempt: string, marker: string): Reign => ({
-  number,
-  store: 'redis',
+const openedBy = (number: number, attempt: string, marker: string): Reign => ({
+  ...reignOf(number),
   sign: `${number}:open:${attempt}`,
   marker,
-  fenceFloor: fenceFloor(number),
-  quarantined: false,
 })
 
 /** What the simulation plays for the scripts. */
@@ -44,7 +42,7 @@ function model(off: ReadonlySet<Guard>): Side<Request> {
     if (request.do === 'flush') return calm.wait(Promise.resolve(redis.flush()))
     const { number, attempt } = request
     if (request.do !== 'operation') return calm.wait(markers[request.do](number, attempt))
-    return calm.wait(fenced(calm, reignOf(number, attempt, 'marker'), off))
+    return calm.wait(fenced(calm, openedBy(number, attempt, 'marker'), off))
   }
   return {
     reset: async () => {
@@ -91,7 +89,7 @@ describe('Redis, as the simulation plays it', () => {
       const { number, attempt } = request
       if (request.do !== 'operation') return markers[request.do](number, attempt)
       // Each in a flow of its own: a flow's own fence is another matter.
-      return log.appendIn(reignOf(number, attempt, markerKey), numbered(someFlow(), 1), newBatch()).then(
+      return log.appendIn(openedBy(number, attempt, markerKey), numbered(someFlow(), 1), newBatch()).then(
         () => true,
         ({ code }: { readonly code?: unknown }) => (code === 'TERM_UNKNOWN' ? false : code),
       )

@@ -12,8 +12,8 @@ export interface Mutation {
 export const GUARDS = {
   'trust ends': {
     file: 'controller',
-    from: 'if (this.#around.now() >= this.#trustedUntil || this.#beat',
-    to: 'if (this.#beat',
+    from: 'askedAt + this.#timing.trustMs',
+    to: 'askedAt + 1e9',
   },
   'trust begins with the question': {
     file: 'controller',
@@ -27,7 +27,7 @@ export const GUARDS = {
   },
   'an answer counts only in its term': {
     file: 'controller',
-    from: 'const still = onward || this.reign?.number === reign.number',
+    from: 'const still = onward || this.#counts(reign.number)',
     to: 'const still = true',
   },
   'no operation while closing': {
@@ -62,7 +62,7 @@ export const GUARDS = {
   },
   'a life that leaves trusts no more': {
     file: 'controller',
-    from: 'this.#trustedUntil = Number.NEGATIVE_INFINITY\n    this.#cancel?.()',
+    from: 'this.#openUntil = Number.NEGATIVE_INFINITY\n    this.#trustedUntil = Number.NEGATIVE_INFINITY\n    this.#cancel?.()',
     to: 'this.#cancel?.()',
   },
   majority: {

@@ -31,10 +31,7 @@ export const ACCIDENTS: readonly Accident[] = [
   { without: ['trust begins with the question'], scenario: slowAnswer },
   { without: ['a first beat is not trusted'], scenario: unseenBeat },
   { without: ['an answer counts only in its term'], scenario: answerOfBefore },
-  {
-    without: ['an answer counts only in its term', 'stopped only when nothing is under way'],
-    scenario: answerAfterStop,
-  },
+  { without: ['stopped only when nothing is under way'], scenario: answerAfterStop },
   { without: ['statements check the term'], scenario: lateStatement },
   { without: ['a life that leaves trusts no more'], scenario: leavesAtWork },
   { without: ['connections are only made to the identity of the term'], scenario: backWithOlderData },
