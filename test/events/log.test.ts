@@ -1,6 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FastLog } from '../../src/events/fast.js'
 import { Kinds } from '../../src/events/kinds.js'
@@ -13,6 +11,7 @@ import type { FlowRef } from '../../src/tenant.js'
 import { FixedTerm } from '../../src/term/fixed.js'
 import { holdFlow, type Outside, openOutside, somebodyWaits } from '../postgres/outside.js'
 import { freshDatabase } from '../support/database.js'
+import { embeddedFolder } from '../support/embedded.js'
 import { eventually } from '../support/eventually.js'
 import { startPgBouncer } from '../support/pgbouncer.js'
 import { draft, keep, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
@@ -22,7 +21,7 @@ import { retainedConformance } from './retained.conformance.js'
 
 const databases = {
   PGlite: async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'spillway-log-'))
+    const folder = await embeddedFolder()
     return openedBy(await EmbeddedDatabase.open(folder), () => rm(folder, { recursive: true }))
   },
   PostgreSQL: async () => {

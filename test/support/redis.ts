@@ -1,11 +1,11 @@
 import { chmodSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
+  asServerUser,
   endProcess,
   freePort,
   type Server,
   serverFolder,
-  serverUser,
   startProcess,
   tieToThisProcess,
 } from './processes.js'
@@ -56,7 +56,6 @@ export async function startServer({ config = {}, mode, port: wanted }: RedisStar
   const { redis } = requirePrograms(['redis'])
   const folder = serverFolder('redis')
   const untie = tieToThisProcess(folder)
-  const user = serverUser() ?? {}
   const port = wanted ?? (await freePort())
   const file = join(folder, 'redis.conf')
   const lines = { bind: '127.0.0.1', port: String(port), dir: folder, save: '""', ...config }
@@ -75,7 +74,7 @@ export async function startServer({ config = {}, mode, port: wanted }: RedisStar
       command: redis,
       args: [file, ...(mode === 'sentinel' ? ['--sentinel'] : [])],
       folder,
-      options: { ...user, cwd: folder },
+      options: { ...asServerUser(redis), cwd: folder },
       ready: async () => {
         try {
           await askOnce(port, auth, ['PING'])
@@ -90,7 +89,7 @@ export async function startServer({ config = {}, mode, port: wanted }: RedisStar
     if (!server) return
     const ended = endProcess(server, signal)
     // A stopped process does not see SIGTERM before it goes on.
-    server.child.kill('SIGCONT')
+    server.signal('SIGCONT')
     await ended
     server = undefined
   }
@@ -112,8 +111,8 @@ export async function startServer({ config = {}, mode, port: wanted }: RedisStar
       }
       server = await start()
     },
-    freeze: () => void server?.child.kill('SIGSTOP'),
-    thaw: () => void server?.child.kill('SIGCONT'),
+    freeze: () => void server?.signal('SIGSTOP'),
+    thaw: () => void server?.signal('SIGCONT'),
     remove: async () => {
       await end('SIGKILL')
       await untie()
