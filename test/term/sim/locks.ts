@@ -31,7 +31,7 @@ export class Locks implements Participant {
   }
 
   async carry(ending: number, part: 'bulk' | 'rest'): Promise<number> {
-    const { table, postgres, markers, off } = this.#parts
+    const { host, table, postgres, markers, off } = this.#parts
     if (part === 'bulk' || off.has('carry-over')) return 0
     const leases = await table.change('read', (): MovedLease[] =>
       [...postgres.stored.leases].map(([name, { fence, until }]) => ({
@@ -41,6 +41,7 @@ export class Locks implements Participant {
       })),
     )
     const live = leases.filter(({ leftMs }) => leftMs > 50)
+    if (postgres.carryMs > 0) await host.wait(host.world.between(0, postgres.carryMs))
     const done = await markers.carry(ending, (redis) => {
       for (const lease of live) takeIn(redis.data, redis.now(), lease, off)
     })

@@ -97,6 +97,14 @@ function slowCommits({ postgres, world }: Fleet, _: number, lastMs: number): voi
   })
 }
 
+/** Longer than any trust. */
+function muchToCarry({ postgres, world }: Fleet, _: number, lastMs: number): void {
+  postgres.carryMs = 5000
+  world.in(lastMs, () => {
+    postgres.carryMs = 0
+  })
+}
+
 function operate({ lives, world }: Fleet, place: number): void {
   const store = world.pick(['redis', 'postgres'] as const)
   lives[place]?.controller.ask(store, world.chance(0.5) ? 'operator' : 'drill')
@@ -125,6 +133,7 @@ const FAULTS: readonly (readonly [weight: number, Fault])[] = [
   [1, crashPostgres],
   [1, freezePostgres],
   [1, slowCommits],
+  [3, muchToCarry],
   [2, operate],
   [1, disagree],
 ]
@@ -153,6 +162,7 @@ export function torment(fleet: Fleet, until: number): void {
     redis.start('same')
     postgres.up = true
     postgres.commitMs = 3
+    postgres.carryMs = 0
     for (const [place, life] of fleet.lives.entries()) {
       life?.host.resume()
       life?.table.link.heal()

@@ -53,6 +53,8 @@ export class SimPostgres implements Server {
   epoch = 0
   /** How long a commit may take. */
   commitMs = 3
+  /** How long it may take to carry what there is. */
+  carryMs = 0
   /** Told who leads a closing, as soon as somebody does. */
   led: (life: string) => void = () => undefined
   /** One life whose commits take exactly so long. */

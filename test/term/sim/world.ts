@@ -125,6 +125,10 @@ export class Host implements Surroundings {
     }
   }
 
+  wait(ms: number): Promise<void> {
+    return new Promise((resolve) => this.after(ms, resolve))
+  }
+
   /** Something comes to this process: now, when it runs again, or never. */
   happen(go: () => void): void {
     if (!this.alive) return

@@ -17,6 +17,7 @@ import {
   answerOfBefore,
   lateStatement,
   leavesAtWork,
+  silentHolder,
   slowAnswer,
   unseenBeat,
 } from './trust.js'
@@ -28,6 +29,11 @@ export interface Accident {
 }
 
 export const ACCIDENTS: readonly Accident[] = [
+  { without: ['trust ends'], scenario: silentHolder },
+  { without: ['opening waits'], scenario: silentHolder },
+  { without: ['the wait is as long as trust'], scenario: silentHolder },
+  { without: ['quarantine'], scenario: silentHolder },
+  { without: ['quarantine is as long as leases'], scenario: silentHolder },
   { without: ['trust begins with the question'], scenario: slowAnswer },
   { without: ['a first beat is not trusted'], scenario: unseenBeat },
   { without: ['an answer counts only in its term'], scenario: answerOfBefore },

@@ -20,6 +20,21 @@ export function unseenBeat(fleet: Fleet): void {
   })
 }
 
+/** An instance loses PostgreSQL, the term is closed, and it goes on with its locks on Redis for as long as it may. */
+export function silentHolder(fleet: Fleet): void {
+  const { world } = fleet
+  settled(fleet, (leader, _, silent) =>
+    beaten(fleet, silent, () => {
+      // When it has heard that the term is open.
+      world.in(20, () => {
+        silent.table.link.cut = true
+        leader.controller.ask('postgres', 'operator')
+      })
+      world.in(9000, () => silent.table.link.heal())
+    }),
+  )
+}
+
 /** The answer to a beat comes late, the term is closed right behind it, and PostgreSQL is not reached again. */
 export function slowAnswer(fleet: Fleet): void {
   const { world, postgres } = fleet
