@@ -43,6 +43,8 @@ export interface TermReport {
   readonly reason: string | null
   readonly held: boolean
   readonly trusted: boolean
+  /** Why this instance does not see Redis well. */
+  readonly problem: string | null
   /** Since this reign was opened. */
   readonly open_ms: number
   readonly instances: readonly {
@@ -139,7 +141,7 @@ export class Spillway {
 
   /** The term in the words of the API. */
   termReport(): TermReport {
-    const { row, fleet, trusted, reign } = this.term
+    const { row, fleet, trusted, problem = null, reign } = this.term
     return {
       mode: this.mode,
       number: row?.number ?? reign?.number ?? 0,
@@ -149,6 +151,7 @@ export class Spillway {
       reason: row?.reason ?? null,
       held: row?.held ?? false,
       trusted,
+      problem,
       open_ms: Math.round(row?.openMs ?? 0),
       instances: fleet.map(({ name, view, matches, stopped, ageMs }) => ({
         name,

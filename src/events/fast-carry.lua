@@ -25,12 +25,13 @@ local seq = tonumber(first) - 1
 for i = 1, #events, 5 do
   seq = seq + 1
   if seq > head then
-    redis.call('XADD', stream, 'MAXLEN', '~', max, term .. '-' .. text(seq), 'event_type', events[i],
-      'payload', events[i + 2], 'timestamp', events[i + 4], 'source', events[i + 1], 'key', events[i + 3], 'token', '')
+    redis.call('XADD', stream, term .. '-' .. text(seq), 'event_type', events[i], 'payload', events[i + 2], 'timestamp', events[i + 4], 'source', events[i + 1], 'key', events[i + 3], 'token', '')
     if events[i + 3] ~= '' then redis.call('ZADD', keys, text(seq), events[i + 3]) end
     head = seq
   end
 end
+-- As fast-append.lua does it.
+if redis.call('XLEN', stream) > max + 100 then redis.call('XTRIM', stream, 'MAXLEN', '~', max) end
 redis.call('HSET', log, 'head', text(head), 'term', term, 'from', from, 'terms', terms, 'carried', ending)
 for name, life in pairs({ [stream] = ttl, [keys] = ttl, [log] = 2 * ttl }) do redis.call('PEXPIRE', name, life) end
 return head

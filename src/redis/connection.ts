@@ -25,6 +25,8 @@ function common(settings: RedisSettings, use: Use): CommonRedisOptions {
     // A server that hangs with the connection open would cost every later call its whole time-out.
     ...(use === 'commands' ? { socketTimeout: commandTimeoutMs + 50 } : {}),
     keepAlive: 10_000,
+    // The connectors below see to it; this tells the driver to wait for the handshake, and to say what it failed with.
+    ...(address.tls ? { tls: {} } : {}),
     retryStrategy: (attempt) => backoff(settings, attempt),
     maxLoadingRetryTime: 100,
     // The driver's own patience hides an outage for half a minute, and repeats commands whose outcome is unknown.

@@ -116,6 +116,7 @@ export class Controller implements Term {
       reign: this.reign,
       trusted: this.#around.now() < this.#trustedUntil,
       view: this.#view?.view ?? 'none',
+      problem: this.#view?.problem ?? null,
       life: this.life,
     }
   }
@@ -197,8 +198,7 @@ export class Controller implements Term {
   }
 
   #viewChanged(): void {
-    const { number = 0, store = 'postgres' } = this.#beat?.row ?? {}
-    this.#say('view', number, store, this.#view?.view ?? 'none')
+    this.#say('view', this.#view?.view ?? 'none')
     this.#hurry()
   }
 
@@ -272,7 +272,7 @@ export class Controller implements Term {
       this.#heardAt = this.#around.now()
       this.#options.redis?.reconsider()
       void this.#view?.look()
-      this.#say(row.phase === 'open' ? 'opened' : 'closing', row.number, row.store, row.reason ?? '')
+      this.#say(row.phase === 'open' ? 'opened' : 'closing', row.reason ?? '')
       this.#healthySince = undefined
     }
     if (row.phase === 'open' && row.store === this.#asked?.store) this.#asked = null
@@ -313,7 +313,7 @@ export class Controller implements Term {
 
   async #take(step: Step, row: TermRow): Promise<void> {
     if (step.do === 'nothing') return
-    this.#say(step.do, row.number, row.store, 'reason' in step ? step.reason : '')
+    this.#say(step.do, 'reason' in step ? step.reason : '', row)
     this.#again = true
     await this.#lead.take(step, row)
   }
@@ -322,24 +322,18 @@ export class Controller implements Term {
   #show(): void {
     const reign = this.reign
     if (reign?.number === this.#shown?.number && reign?.store === this.#shown?.store) return
-    const { number = 0, store = 'postgres', phase } = this.#beat?.row ?? {}
-    if (!reign && phase === 'open' && this.#shown?.number === number)
-      this.#say('trust lost', number, store, '')
+    const { number = 0, phase } = this.#beat?.row ?? {}
+    if (!reign && phase === 'open' && this.#shown?.number === number) this.#say('trust lost', '')
     this.#shown = reign
     for (const told of [...this.#listeners]) told()
   }
 
   #fail(error: unknown): void {
-    const { number = 0, store = 'postgres' } = this.#beat?.row ?? {}
-    this.#say(
-      'failed',
-      number,
-      store,
-      error instanceof Error ? (error.stack ?? error.message) : String(error),
-    )
+    this.#say('failed', error instanceof Error ? (error.stack ?? error.message) : String(error))
   }
 
-  #say(step: TermStep['step'], number: number, store: StoreName, detail: string): void {
+  #say(step: TermStep['step'], detail: string, row = this.#beat?.row): void {
+    const { number = 0, store = 'postgres' } = row ?? {}
     this.#options.onStep?.({ step, number, store, detail })
   }
 }

@@ -146,8 +146,8 @@ export class Lead {
     return {
       identity: carried?.identity ?? null,
       attempt: carried?.attempt ?? null,
-      // Leases that nobody has reclaimed may still be held; a new Redis may have lost some.
-      quarantineMs: early && !(toRedis && row.store === 'redis') ? 0 : timing.longestLeaseMs * DRIFT,
+      // Leases that nobody has reclaimed may still be held.
+      quarantineMs: early ? 0 : timing.longestLeaseMs * DRIFT,
       healthyMs: row.store === 'redis' ? healthyAfter(row, toRedis, timing) : row.healthyMs,
       early,
       carried: carried?.count ?? 0,

@@ -102,6 +102,8 @@ export interface TermStatus {
   readonly reign: { readonly number: number; readonly store: StoreName } | undefined
   readonly trusted: boolean
   readonly view: string
+  /** What the last look at Redis failed with. */
+  readonly problem?: string | null
   readonly life: string
 }
 

@@ -29,12 +29,16 @@ export interface Half {
 export async function openHalf(
   name: string,
   urls: { readonly postgres: string; readonly redis: string },
-  { commandTimeoutMs = 400, probeMs = OFTEN.probeMs } = {},
+  {
+    commandTimeoutMs = 400,
+    probeMs = OFTEN.probeMs,
+    ca,
+  }: { commandTimeoutMs?: number; probeMs?: number; ca?: string } = {},
 ): Promise<Half> {
   const config = readConfig({})
   const instance = await startInstance(name, urls.postgres, urls.redis, {
     timing: { ...OFTEN, probeMs },
-    redis: { commandTimeoutMs, connectTimeoutMs: 1000 },
+    redis: { commandTimeoutMs, connectTimeoutMs: 1000, ca },
   })
   const database = new ServerDatabase({ url: urls.postgres, listenUrl: null, poolSize: 4 })
   const backbone = new Backbone({

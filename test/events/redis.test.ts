@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { LEAP } from '../../src/events/kinds.js'
@@ -10,6 +12,12 @@ import { eventually } from '../support/eventually.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { reignOf } from '../term/reign.js'
 import { draft, eventOf, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
+import { upTo } from './readers.js'
+
+function appendOnly({ folder }: RedisServer): string {
+  const files = join(folder, 'appendonlydir')
+  return join(files, readdirSync(files).find((name) => name.endsWith('.incr.aof')) ?? '')
+}
 
 describe('fast flows on Redis', () => {
   let server: RedisServer
@@ -181,6 +189,43 @@ describe('fast flows on Redis', () => {
     identity = ''
     base = 0
     expect(await readAll(log, ref)).toHaveLength(1)
+  })
+
+  it('is in order though Redis brings half a script back: cut off within it, and started twice', async () => {
+    const ref = someFlow()
+    number = 1
+    await log.append(numbered(ref, 40), newBatch())
+    number = 3
+    const batch = seqsOf(await log.append(numbered(ref, 30, 7_000_000), newBatch()))
+    const restart = async (meanwhile: () => void) => {
+      const { identity } = redis
+      await server.kill()
+      meanwhile()
+      await server.start('same')
+      await eventually(() => redis.usable && redis.identity !== identity, { what: 'the other server' })
+    }
+    const cut = () => readFileSync(appendOnly(server)).indexOf('7000020')
+    await eventually(() => cut() > 0, { what: 'the file has it' })
+    await restart(() => truncateSync(appendOnly(server), cut() + 4))
+    expect((await readAll(log, ref)).map(({ seq }) => seq)).toEqual(upTo(40))
+    number = 5
+    // As PostgreSQL tells it, which knows of the term that Redis has lost.
+    base = LEAP
+    const after = seqsOf(await log.append(numbered(ref, 30), newBatch()))
+    // What it had not carried out when it was started first it carries out now, in front of what came since.
+    await restart(() => undefined)
+    const whole = [...upTo(40), ...batch.slice(0, 20), ...after]
+    const { events, position } = await log.read(ref, { order: 'asc', limit: 1000 })
+    expect(events.map(({ seq }) => seq)).toEqual(whole)
+    expect(position).toMatchObject({ term: 5, floor: 0 })
+    for (const [i, at] of whole.entries()) {
+      const asc = await log.read(ref, { order: 'asc', limit: 1000, after: at })
+      expect(asc.events.map(({ seq }) => seq)).toEqual(whole.slice(i + 1))
+      const desc = await log.read(ref, { order: 'desc', limit: 1000, before: at })
+      expect(desc.events.map(({ seq }) => seq)).toEqual(whole.slice(0, i).reverse())
+    }
+    number = 1
+    base = 0
   })
 
   it('keeps a payload byte for byte', async () => {

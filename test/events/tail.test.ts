@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { StoredEvent } from '../../src/events/log.js'
 import { HotTail } from '../../src/events/tail.js'
@@ -95,6 +96,34 @@ describe.each(Object.entries(REDIS_KINDS))('the hot tail of a durable flow over 
     await add(ref, events(8, 8, now + HOUR / 8))
     expect(await left('flow:events')).toBeGreaterThan(HOUR / 2)
     expect(await left('flow:log')).toBeGreaterThan(HOUR / 2)
+    subscriber.close()
+  })
+
+  it('has of any stretch its beginning without a hole, or says that it has not', async () => {
+    const ref = someFlow()
+    const subscriber = await listen(ref)
+    await add(ref, events(6, 100))
+    const bound = fc.integer({ min: 0, max: 110 })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(1, 2),
+        bound,
+        fc.oneof(bound, fc.constant(Number.MAX_SAFE_INTEGER)),
+        fc.constantFrom('asc' as const, 'desc' as const),
+        fc.integer({ min: 1, max: 120 }),
+        async (term, after, before, order, limit) => {
+          const found = await tail.stretch(ref, { after, before, order, limit }, term)
+          const first = order === 'asc' ? after + 1 : before - 1
+          const within = events(6, 100)
+            .map(({ seq }) => seq)
+            .filter((seq) => seq > after && seq < before)
+          const whole = order === 'asc' ? within : within.reverse()
+          const known = (term === 1 || after === 0) && whole[0] === first
+          expect(found?.map(({ seq }) => seq)).toEqual(known ? whole.slice(0, limit) : undefined)
+        },
+      ),
+      { numRuns: 200 },
+    )
     subscriber.close()
   })
 

@@ -56,6 +56,11 @@ const PROGRAMS = {
     folders: BREW.flatMap((brew) => [`${brew}/opt/redis/bin`, `${brew}/opt/valkey/bin`]),
     packages: { 'apt-get': 'redis-server', apk: 'redis', dnf: 'valkey', brew: 'redis' },
   },
+  openssl: {
+    names: ['openssl'],
+    folders: BREW.map((brew) => `${brew}/opt/openssl/bin`),
+    packages: { 'apt-get': 'openssl', apk: 'openssl', dnf: 'openssl', brew: 'openssl' },
+  },
 } as const satisfies Record<string, Program>
 
 export type ProgramName = keyof typeof PROGRAMS

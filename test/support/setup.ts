@@ -15,7 +15,7 @@ declare module 'vitest' {
 
 /** Once before all test files: every program is there, one PostgreSQL server runs. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  requirePrograms(['postgres', 'pgbouncer', 'nginx', 'chromium', 'redis'])
+  requirePrograms(['postgres', 'pgbouncer', 'nginx', 'chromium', 'redis', 'openssl'])
   const shared = serverFolder('shared')
   const removeShared = tieToThisProcess(shared)
   const stopMaking = makeEmbedded(shared)

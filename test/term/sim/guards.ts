@@ -75,11 +75,6 @@ export const GUARDS = {
     from: '? 0 : timing.longestLeaseMs * DRIFT',
     to: '? 0 : 0',
   },
-  'quarantine of a new Redis': {
-    file: 'lead',
-    from: "early && !(toRedis && row.store === 'redis') ? 0",
-    to: 'early ? 0',
-  },
   'the identity is looked at': {
     file: 'situation',
     from: 'return seen.identity === identity && expected',

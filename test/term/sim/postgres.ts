@@ -79,16 +79,23 @@ export class SimPostgres implements Server {
     return this.row.number === number && this.now() < this.row.quarantineUntil
   }
 
+  /** What a beat is told. Written out: it is asked for more often than anything else. */
   snapshot(me: Instance, windowMs: number): Beat {
     const now = this.now()
-    const { openedAt, quarantineUntil, ...row } = this.row
     const fleet: FleetMember[] = []
-    for (const one of [...this.instances.values(), me]) {
-      if (one.life === me.life && one !== me) continue
-      const { beatAt, ...member } = one
-      if (one === me || now - beatAt < windowMs) fleet.push({ ...member, ageMs: now - beatAt })
+    const put = (one: Instance) => {
+      const { life, name, view, identity, matches, stopped, beatAt } = one
+      fleet.push({ life, name, view, identity, matches, stopped, ageMs: now - beatAt })
     }
-    return { row: { ...row, openMs: now - openedAt, quarantineMs: quarantineUntil - now }, fleet }
+    for (const one of this.instances.values()) {
+      if (one.life !== me.life && now - one.beatAt < windowMs) put(one)
+    }
+    put(me)
+    const { number, store, phase, want, switcher, reason, identity, attempt, healthyMs, held } = this.row
+    const openMs = now - this.row.openedAt
+    const quarantineMs = this.row.quarantineUntil - now
+    const row = { number, store, phase, want, switcher, reason, identity, attempt, healthyMs, held }
+    return { row: { ...row, openMs, quarantineMs }, fleet }
   }
 }
 
