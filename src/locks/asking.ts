@@ -4,6 +4,7 @@ import { faultOf } from '../redis/errors.js'
 import type { Surroundings } from '../term/ports.js'
 import type { Term } from '../term/term.js'
 import type { Bells } from './bells.js'
+import type { Lease } from './lease.js'
 import type { LiveLease } from './leases.js'
 import type { Line, Waiter } from './line.js'
 import { type Ask, type Busy, keptMs, type LockRef, PATIENCE_MS } from './locks.js'
@@ -19,6 +20,8 @@ export interface AskingParts {
   readonly ends: LooseEnds
   /** Fires when nobody may wait here any more. */
   readonly closing: AbortSignal
+  /** Makes a lease of what was granted. */
+  readonly hold: (lease: LiveLease, keeps: boolean) => Lease
 }
 
 /** What is asked for; everything in it has been checked. */
@@ -28,9 +31,21 @@ export interface Wish {
   readonly waitMs: number
   readonly holder: string
   readonly signal: AbortSignal | undefined
+  /** Whether the lease renews itself. */
+  readonly keeps: boolean
 }
 
-type Answer = { readonly lease: LiveLease } | { readonly busy: Busy; readonly quarantined: boolean }
+/** A lock that could not be had, and when it is worth trying again. */
+export interface BusyLock {
+  /** Who holds it; null while nobody does: others wait, or nothing may be granted just now. */
+  readonly holder: string | null
+  /** Since when, ISO 8601 in UTC. */
+  readonly since: string | null
+  readonly retryAfterMs: number
+}
+
+export type Acquired = { readonly lease: Lease } | { readonly busy: BusyLock }
+
 type Failed = { readonly error: SpillwayError }
 
 /** While a store is away, or nothing may be granted, who waits asks so often. */
@@ -56,40 +71,41 @@ export class Asking {
   }
 
   /** Errors: as LockDesk.acquire. */
-  async ask({ tenant, name }: LockRef, wish: Wish): Promise<Answer> {
+  async ask({ tenant, name }: LockRef, wish: Wish): Promise<Acquired> {
     const { ttlMs, waitMs, holder } = wish
     this.#claims += 1
     const claim = `${this.#life}.${this.#claims.toString(36)}`
     const patienceMs = waitMs > 0 ? PATIENCE_MS : 0
     const ask: Ask = { tenant, name, claim, holder, ttlMs, patienceMs }
     const end = this.#parts.around.now() + waitMs
-    const first = await this.#try(ask)
+    let first: Attempt | Failed
+    try {
+      first = await this.#parts.smith.take(ask)
+    } catch (error) {
+      first = this.#failed(ask, error)
+    }
     const last = waitMs === 0 || 'lease' in first ? first : await this.#wait(ask, wish, end, first)
     if ('error' in last) throw last.error
-    return 'lease' in last ? this.#counted(last.lease, wish) : last
+    return 'lease' in last ? this.#counted(last.lease, wish) : { busy: busyLock(last.busy, last.quarantined) }
   }
 
   /** A lease that nobody waits for any more, or that came too late, goes back. */
-  #counted(lease: LiveLease, { signal }: Wish): Answer {
-    const { around, closing } = this.#parts
+  #counted(lease: LiveLease, { signal, keeps }: Wish): Acquired {
+    const { around, closing, hold } = this.#parts
     const why = closing.aborted ? closed() : signal?.aborted ? aborted(signal) : undefined
-    if (!why && around.now() < lease.deadline) return { lease }
+    if (!why && around.now() < lease.deadline) return { lease: hold(lease, keeps) }
     this.#leave(lease)
     throw why ?? new SpillwayError('OUTCOME_UNKNOWN', 'The lock was granted too late to be counted on')
   }
 
-  /** One ask. What passes is an answer, for those who wait. */
-  async #try(ask: Ask): Promise<Attempt | Failed> {
+  /** What passes is an answer, for those who wait. */
+  #failed(ask: Ask, error: unknown): Failed {
     const waits = ask.patienceMs > 0
-    try {
-      return await this.#parts.smith.take(ask)
-    } catch (error) {
-      const known = error instanceof SpillwayError ? error : undefined
-      if (waits && known && PASSING.has(known.code)) return { error: known }
-      const untouched = known && (NOTHING_DONE.has(known.code) || faultOf(known)?.outcome === 'none')
-      if (waits || !untouched) this.#leave(ask)
-      throw error
-    }
+    const known = error instanceof SpillwayError ? error : undefined
+    if (waits && known && PASSING.has(known.code)) return { error: known }
+    const untouched = known && (NOTHING_DONE.has(known.code) || faultOf(known)?.outcome === 'none')
+    if (waits || !untouched) this.#leave(ask)
+    throw error
   }
 
   async #wait(ask: Ask, { signal }: Wish, end: number, first: Attempt | Failed): Promise<Attempt | Failed> {
@@ -109,7 +125,12 @@ export class Asking {
           return last
         }
         await waiter.pause(Math.min(left, this.#pauseAfter(last)))
-        if (!signal?.aborted && around.now() < end) last = await this.#try(ask)
+        if (signal?.aborted || around.now() >= end) continue
+        try {
+          last = await this.#parts.smith.take(ask)
+        } catch (error) {
+          last = this.#failed(ask, error)
+        }
       }
     } finally {
       signal?.removeEventListener('abort', stop)
@@ -140,6 +161,14 @@ export class Asking {
   /** Takes back what an ask may have left in the store. */
   #leave(what: LockRef & { readonly claim: string; readonly ttlMs: number }): void {
     this.#parts.ends.add(what, what.claim, keptMs(what.ttlMs))
+  }
+}
+
+function busyLock({ holder, since, leftMs }: Busy, quarantined: boolean): BusyLock {
+  return {
+    holder: holder ?? null,
+    since: since === undefined ? null : new Date(since).toISOString(),
+    retryAfterMs: quarantined ? 1000 : Math.max(50, Math.min(1000, Math.ceil(leftMs))),
   }
 }
 

@@ -3,12 +3,12 @@ import type { Database } from '../postgres/client.js'
 import type { RedisClient } from '../redis/client.js'
 import { REAL, type Surroundings } from '../term/ports.js'
 import type { Term } from '../term/term.js'
-import { Asking, closed, type Wish } from './asking.js'
+import { type Acquired, Asking, closed, type Wish } from './asking.js'
 import { Bells } from './bells.js'
 import { Lease, type LeaseParts } from './lease.js'
 import type { LiveLease } from './leases.js'
 import { Line } from './line.js'
-import { type Busy, type HeldLock, keptMs, type LeaseRef, type LockRef } from './locks.js'
+import { type HeldLock, keptMs, type LeaseRef, type LockRef } from './locks.js'
 import { Locksmith } from './locksmith.js'
 import { LooseEnds } from './loose-ends.js'
 import { PostgresLocks } from './postgres.js'
@@ -25,21 +25,9 @@ export interface DeskParts {
   readonly around?: Surroundings
 }
 
-/** A lock that could not be had, and when it is worth trying again. */
-export interface BusyLock {
-  /** Who holds it; null while nobody does: others wait, or nothing may be granted just now. */
-  readonly holder: string | null
-  /** Since when, ISO 8601 in UTC. */
-  readonly since: string | null
-  readonly retryAfterMs: number
-}
-
-export type Acquired = { readonly lease: Lease } | { readonly busy: BusyLock }
-
 /** What the desk has done, for Prometheus. */
 export interface LockFigures {
   readonly granted: number
-  readonly busy: number
   /** Leases of this process that ended otherwise than by their holder's will. */
   readonly lost: number
   /** Leases that were granted or renewed here and may still run. */
@@ -65,7 +53,7 @@ export class LockDesk {
   /** Leases that renew themselves. */
   readonly #kept = new Set<Lease>()
   readonly #closing = new AbortController()
-  readonly #counts = { granted: 0, busy: 0, lost: 0 }
+  readonly #counts = { granted: 0, lost: 0 }
   #sweeper: NodeJS.Timeout | undefined
 
   constructor({ instanceId, term, database, redis, around = REAL }: DeskParts) {
@@ -81,7 +69,11 @@ export class LockDesk {
     const smith = new Locksmith({ term, redis: onRedis, postgres, now: around.now, onNext })
     if (postgres) term.join(new LockTurn({ leases: smith.leases, postgres, redis: onRedis }))
     const ends = new LooseEnds((what) => smith.giveBack(what), around)
-    this.#asking = new Asking({ around, term, smith, line, bells, ends, closing: this.#closing.signal })
+    this.#asking = new Asking({
+      ...{ around, term, smith, line, bells, ends },
+      closing: this.#closing.signal,
+      hold: (lease, keeps) => this.#hold(lease, keeps),
+    })
     this.#leaseParts = {
       around,
       renew: (lease, ttlMs) => smith.renew(lease, ttlMs),
@@ -117,11 +109,11 @@ export class LockDesk {
    * A lease, or who has the lock; `keeps`: the lease renews itself. Errors: `ABORTED`, `CLOSED`, `OVERLOADED`,
    * `TOO_MANY_WAITERS`, `FENCES_SPENT`; those of the store, for who waits at the end of the wait.
    */
-  acquire(lock: LockRef, wish: Wish & { readonly keeps: boolean }): Promise<Acquired> {
+  acquire(lock: LockRef, wish: Wish): Promise<Acquired> {
     const { signal } = wish
     if (signal?.aborted) return Promise.reject(aborted(signal))
     if (this.#closing.signal.aborted) return Promise.reject(closed())
-    return abortable(this.#acquire(lock, wish), signal)
+    return abortable(this.#asking.ask(lock, wish), signal)
   }
 
   /** As Locksmith.renew, for a lease that is known by its fence alone. */
@@ -152,27 +144,10 @@ export class LockDesk {
     await this.#bells.close()
   }
 
-  async #acquire(lock: LockRef, wish: Wish & { readonly keeps: boolean }): Promise<Acquired> {
-    const answer = await this.#asking.ask(lock, wish)
-    if ('busy' in answer) {
-      this.#counts.busy += 1
-      return { busy: busyLock(answer.busy, answer.quarantined) }
-    }
-    this.#counts.granted += 1
-    return { lease: this.#hold(answer.lease, wish.keeps) }
-  }
-
   #hold(live: LiveLease, keeps: boolean): Lease {
+    this.#counts.granted += 1
     const lease = new Lease(live, this.#leaseParts, keeps)
     if (keeps) this.#kept.add(lease)
     return lease
-  }
-}
-
-function busyLock({ holder, since, leftMs }: Busy, quarantined: boolean): BusyLock {
-  return {
-    holder: holder ?? null,
-    since: since === undefined ? null : new Date(since).toISOString(),
-    retryAfterMs: quarantined ? 1000 : Math.max(50, Math.min(1000, Math.ceil(leftMs))),
   }
 }

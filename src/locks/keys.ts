@@ -1,4 +1,4 @@
-import { key, markerOf, whatIs } from '../redis/keys.js'
+import { key, whatIs } from '../redis/keys.js'
 import type { LockRef } from './locks.js'
 
 /** The key of a lock in Redis. Names of the platform's guide have keys of their own. */
@@ -19,12 +19,17 @@ export function bucketOf(lock: string): string {
   return lock.slice(open + 1, lock.indexOf('}', open))
 }
 
-/**
- * Who waits for a lock. The scripts find beside it, under the same end, who of them is alive (`lock:waiting`) and where
- * to tell whose turn it is (`lock:freed`).
- */
+/** Who waits for a lock. */
 export function queueKey({ tenant, name }: LockRef, bucket: string): string {
   return key('lock:queue', { bucket, tenant, name })
+}
+
+/**
+ * How the scripts find what lies beside a lock (`lock:queue`, `lock:waiting`, `lock:freed`): by the end of its own key,
+ * `-`, or, for names that have keys of their own kind, by another.
+ */
+export function endBeside(ref: LockRef, lock: string): string {
+  return lock.startsWith('lock:{') ? '-' : queueKey(ref, bucketOf(lock)).slice('lock:queue:'.length)
 }
 
 /** Where it is told whose turn it is. */
@@ -32,19 +37,18 @@ export function freedChannel(lock: LockRef): string {
   return key('lock:freed', { bucket: bucketOf(lockKey(lock)), ...lock })
 }
 
-/** The last fence of a bucket, and its marker. */
-export function besideLocks(bucket: string): { readonly fences: string; readonly marker: string } {
-  let keys = beside.get(bucket)
-  if (!keys) {
-    const fences = key('lock:fences', { bucket })
-    keys = { fences, marker: markerOf(fences) }
-    beside.set(bucket, keys)
+/** The marker of a bucket. */
+export function markerIn(bucket: string): string {
+  let marker = markers.get(bucket)
+  if (marker === undefined) {
+    marker = key('term:marker', { bucket })
+    markers.set(bucket, marker)
   }
-  return keys
+  return marker
 }
 
 /** One entry a bucket. */
-const beside = new Map<string, { fences: string; marker: string }>()
+const markers = new Map<string, string>()
 
 /** One text for a lock; no two share one: names hold no line feed. */
 export function lockId({ tenant, name }: LockRef): string {

@@ -1,20 +1,25 @@
 -- KEYS: marker
 -- ARGV: sign, reign, say, ...returns
--- Ends leases, or leases and places in line, and tells who is next. returns: lock, queue, fence, claim of each: by fence
--- ends the lease, by claim whatever the claim has; the other one is empty. Answers one element a return: 1 if there was
+-- Ends leases, or leases and places in line, and tells who is next. Each return is "lock end fence claim": by fence it
+-- ends the lease, by claim whatever the claim has; the other one is "-". end: of the keys beside the lock's; "-": the
+-- same as of its own, behind "lock:". Answers one element a return: 1 if there was
 -- a lease and nobody waits, 0 if there was none, {whether there was one, who is next}. {"TERM"}: another term reigns.
 if redis.call('GET', marker) ~= sign then return { 'TERM' } end
 local now
+local lined = redis.call('EXISTS', 'lock:lines:' .. string.match(marker, '{b%d%d}')) == 1
 
-local function give_back(lock, queue, fence, claim)
+local function give_back(one)
+  local lock, tail, fence, claim = string.match(one, '^(%S+) (%S+) (%S+) (%S+)$')
   local held = redis.call('GET', lock)
   local number, known, owner
   if held then number, known, owner = string.match(held, '^(%S+) (%S+) (%S+)') end
   local live = number == reign
   local mine = live and (known == fence or owner == claim)
   if mine then redis.call('DEL', lock) end
-  local waiting = 'lock:waiting' .. string.sub(queue, 11)
-  if claim ~= '' then
+  if not lined then return mine and 1 or 0 end
+  if tail == '-' then tail = string.sub(lock, 6) end
+  local queue, waiting = 'lock:queue:' .. tail, 'lock:waiting:' .. tail
+  if claim ~= '-' then
     redis.call('ZREM', queue, claim)
     redis.call('ZREM', waiting, claim)
   end
@@ -27,12 +32,10 @@ local function give_back(lock, queue, fence, claim)
   end
   -- Who is first may have died: whoever asks next finds out.
   if tonumber(redis.call('ZSCORE', waiting, head) or '0') <= now then head = '*' end
-  redis.call(say, 'lock:freed' .. string.sub(queue, 11), head)
+  redis.call(say, 'lock:freed:' .. tail, head)
   return { mine and 1 or 0, head }
 end
 
 local answer = {}
-for i = 1, #returns, 4 do
-  answer[#answer + 1] = give_back(returns[i], returns[i + 1], returns[i + 2], returns[i + 3])
-end
+for i, one in ipairs(returns) do answer[i] = give_back(one) end
 return answer

@@ -1,25 +1,27 @@
 -- KEYS: marker
 -- ARGV: sign, reign, floor, last, most, grant, ...asks
--- Takes locks that are free, or places in line. asks: lock, fences, queue, claim, holder, ttl, kept, patience of each.
--- Answers one element an ask: the fence of its lease; {holder, since, left, whether it is first}: busy; "FULL": no more
--- may wait; "SPENT": the reign has no fence left here. {"TERM"}: another term reigns here.
+-- Takes locks that are free, or places in line. Each ask is "lock end claim ttl kept patience holder" (end: see
+-- lock-give-back.lua). Answers one element an ask: the fence of its lease; {holder, since, left, whether it is first}:
+-- busy; "FULL": no more may wait; "SPENT": the reign has no fence left. {"TERM"}: another term reigns here.
 -- A lock is "reign fence claim since ttl kept holder". One of another reign does not count unless it was carried over;
 -- neither does a place in its line. All keys lie in the marker's slot, or there is one server.
 if redis.call('GET', marker) ~= sign then return { 'TERM' } end
 floor, last = tonumber(floor), tonumber(last)
 local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local function text(n) return string.format('%.0f', n) end
+-- Whether anybody waits for any of the locks beside this marker: if not, no queue has to be looked for.
+local lines = 'lock:lines:' .. string.match(marker, '{b%d%d}')
+local lined = redis.call('EXISTS', lines) == 1
 
 -- Who waits and is alive, of those who came first. The dead are taken out on the way.
 local function first_in(queue, waiting)
-  while true do
+  while lined do
     local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
     if #head == 0 then return nil end
     local ends = redis.call('ZSCORE', waiting, head[1])
     if ends and tonumber(ends) > now and tonumber(head[2]) > floor then return head[1] end
-    redis.call('ZREM', queue, head[1])
-    redis.call('ZREM', waiting, head[1])
+    for _, line in ipairs({ queue, waiting }) do redis.call('ZREM', line, head[1]) end
   end
 end
 
@@ -36,7 +38,8 @@ local function stand(queue, waiting, claim)
   return true
 end
 
-local function take(lock, fences, queue, claim, holder, ttl, kept, patience)
+local function take(ask)
+  local lock, tail, claim, ttl, kept, patience, holder = string.match(ask, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
   local held = redis.call('GET', lock)
   local number, known, owner
   if held then number, known, owner = string.match(held, '^(%S+) (%S+) (%S+)') end
@@ -46,14 +49,13 @@ local function take(lock, fences, queue, claim, holder, ttl, kept, patience)
     if redis.call('PTTL', lock) < tonumber(kept) then redis.call('PEXPIRE', lock, kept) end
     return tonumber(known)
   end
-  local waiting = 'lock:waiting' .. string.sub(queue, 11)
+  if tail == '-' then tail = string.sub(lock, 6) end
+  local queue, waiting = 'lock:queue:' .. tail, 'lock:waiting:' .. tail
   local first = first_in(queue, waiting)
   if not live and grant == '1' and (not first or first == claim) then
+    local fences = 'lock:fences:' .. string.sub(tail, 1, 5)
     local fence = redis.call('INCR', fences)
-    if fence <= floor then
-      fence = floor + 1
-      redis.call('SET', fences, text(fence))
-    end
+    if fence <= floor then fence = floor + 1 redis.call('SET', fences, text(fence)) end
     if fence >= last then return 'SPENT' end
     redis.call('SET', lock, table.concat({ reign, text(fence), claim, text(now), ttl, kept, holder }, ' '), 'PX', kept)
     if first then redis.call('ZREM', queue, claim) redis.call('ZREM', waiting, claim) end
@@ -62,17 +64,17 @@ local function take(lock, fences, queue, claim, holder, ttl, kept, patience)
   if patience ~= '0' then
     if not stand(queue, waiting, claim) then return 'FULL' end
     redis.call('ZADD', waiting, text(now + tonumber(patience)), claim)
+    redis.call('SET', lines, 1)
+    lined, first = true, first or claim
     -- Whoever is alive asks again before its patience ends.
-    for _, name in ipairs({ queue, waiting }) do redis.call('PEXPIRE', name, 2 * tonumber(patience)) end
-    first = first or claim
+    for _, name in ipairs({ queue, waiting, lines }) do redis.call('PEXPIRE', name, 2 * tonumber(patience)) end
   end
-  if not live then return { '', '', 0, first == claim and 1 or 0 } end
+  local is_first = first == claim and 1 or 0
+  if not live then return { '', '', 0, is_first } end
   local since, who = string.match(held, '^%S+ %S+ %S+ (%S+) %S+ %S+ (.*)$')
-  return { who, since, redis.call('PTTL', lock), first == claim and 1 or 0 }
+  return { who, since, redis.call('PTTL', lock), is_first }
 end
 
 local answer = {}
-for i = 1, #asks, 8 do
-  answer[#answer + 1] = take(asks[i], asks[i + 1], asks[i + 2], asks[i + 3], asks[i + 4], asks[i + 5], asks[i + 6], asks[i + 7])
-end
+for i, ask in ipairs(asks) do answer[i] = take(ask) end
 return answer

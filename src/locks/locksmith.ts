@@ -29,7 +29,10 @@ export type Attempt =
     }
 
 /** With the moment before it was asked for. */
-type Timed<T> = T & { readonly asked: number }
+interface Timed<T> {
+  readonly what: T
+  readonly asked: number
+}
 
 /** Enough that a store always has the next (bench/locks), and few enough that it answers others in between. */
 const PACE: Readonly<Record<Reign['store'], Pace>> = {
@@ -66,13 +69,12 @@ export class Locksmith {
   /** Errors: also `OVERLOADED`, `TOO_MANY_WAITERS`, `FENCES_SPENT`. */
   take(ask: Ask): Promise<Attempt> {
     this.leases.makeRoom(ask)
-    const { tenant, name, claim, holder, ttlMs, patienceMs } = ask
-    return this.#takes.ask({ tenant, name, claim, holder, ttlMs, patienceMs, asked: this.#parts.now() })
+    return this.#takes.ask({ what: ask, asked: this.#parts.now() })
   }
 
   /** The lease with its new deadline; undefined if its fence holds nothing any more. */
   renew({ tenant, name, fence }: LeaseRef, ttlMs: number | undefined): Promise<LiveLease | undefined> {
-    return this.#renewals.ask({ tenant, name, fence, ttlMs, asked: this.#parts.now() })
+    return this.#renewals.ask({ what: { tenant, name, fence, ttlMs }, asked: this.#parts.now() })
   }
 
   /** Answers whether there was a lease. */
@@ -103,7 +105,7 @@ export class Locksmith {
   async #takeAll(asks: readonly Timed<Ask>[]): Promise<(Attempt | SpillwayError)[]> {
     try {
       return await this.#parts.term.operate(async (reign) => {
-        const taken = await this.#store(reign).take(asks, reign)
+        const taken = await this.#store(reign).take(whatOf(asks), reign)
         // Here, while the operation is under way: this instance does not say that it has stopped before it ends.
         return taken.map((one, i) => {
           if (one instanceof SpillwayError) return one
@@ -113,12 +115,13 @@ export class Locksmith {
       })
     } catch (error) {
       // Whatever the store did: nobody holds them.
-      for (const ask of asks) this.leases.drop(ask, { claim: ask.claim })
+      for (const { what } of asks) this.leases.drop(what, what)
       throw error
     }
   }
 
-  #granted({ tenant, name, claim, holder, ttlMs, asked }: Timed<Ask>, fence: number): LiveLease {
+  #granted({ what, asked }: Timed<Ask>, fence: number): LiveLease {
+    const { tenant, name, claim, holder, ttlMs } = what
     const facts = { claim, holder, ttlMs, since: Date.now() }
     const lease = { tenant, name, fence, ...facts, deadline: asked + ttlMs }
     this.leases.note(lease)
@@ -127,10 +130,11 @@ export class Locksmith {
 
   #renewAll(renewals: readonly Timed<Renewal>[]): Promise<(LiveLease | undefined | SpillwayError)[]> {
     return this.#parts.term.operate(async (reign) => {
-      const renewed = await this.#store(reign).renew(renewals, reign)
+      const renewed = await this.#store(reign).renew(whatOf(renewals), reign)
       return renewed.map((facts, i) => {
         if (facts instanceof SpillwayError) return facts
-        const { tenant, name, fence, asked } = renewals[i] as Timed<Renewal>
+        const { what, asked } = renewals[i] as Timed<Renewal>
+        const { tenant, name, fence } = what
         if (!facts) {
           this.leases.drop({ tenant, name }, { fence })
           return undefined
@@ -160,4 +164,8 @@ export class Locksmith {
     if (found) return found
     throw new SpillwayError('STORE_UNAVAILABLE', `${store} reigns, and this instance was given none`)
   }
+}
+
+function whatOf<T>(timed: readonly Timed<T>[]): T[] {
+  return timed.map(({ what }) => what)
 }

@@ -2,7 +2,7 @@ import { SpillwayError } from '../errors.js'
 import type { RedisClient, Reply } from '../redis/client.js'
 import { loadScript, type Script } from '../redis/scripts.js'
 import { fenceFloor, type Reign } from '../term/term.js'
-import { besideLocks, bucketOf, lockKey, queueKey } from './keys.js'
+import { bucketOf, endBeside, lockKey, markerIn } from './keys.js'
 import {
   type Answers,
   type Ask,
@@ -37,7 +37,6 @@ type Text = string | number
 /** One of those that are asked for together: its key, and what the script has to know of it. */
 interface Part {
   readonly lock: string
-  readonly bucket: string
   readonly words: readonly Text[]
 }
 
@@ -58,10 +57,9 @@ export class RedisLocks implements LockStore {
     const parts = asks.map((ask) => {
       const { claim, holder, ttlMs, patienceMs } = ask
       const lock = lockKey(ask)
-      const bucket = bucketOf(lock)
-      const { fences } = besideLocks(bucket)
-      const words = [lock, fences, queueKey(ask, bucket), claim, holder, ttlMs, keptMs(ttlMs), patienceMs]
-      return { lock, bucket, words }
+      // One word an ask: the driver and Redis take longer over many.
+      const word = `${lock} ${endBeside(ask, lock)} ${claim} ${ttlMs} ${keptMs(ttlMs)} ${patienceMs} ${holder}`
+      return { lock, words: [word] }
     })
     return this.#run(TAKE, fixed, parts, reign, (answer) => takenOf(answer, number))
   }
@@ -71,7 +69,7 @@ export class RedisLocks implements LockStore {
       const { fence, ttlMs } = renewal
       const lock = lockKey(renewal)
       const words = [lock, fence, ttlMs ?? '', ttlMs === undefined ? '' : keptMs(ttlMs)]
-      return { lock, bucket: bucketOf(lock), words }
+      return { lock, words }
     })
     return this.#run(RENEW, [reign.sign, reign.number], parts, reign, factsOf)
   }
@@ -79,9 +77,8 @@ export class RedisLocks implements LockStore {
   giveBack(returns: readonly GiveBack[], reign: Reign): Answers<GivenBack> {
     const parts = returns.map((one) => {
       const lock = lockKey(one)
-      const bucket = bucketOf(lock)
-      const which = 'claim' in one ? ['', one.claim] : [one.fence, '']
-      return { lock, bucket, words: [lock, queueKey(one, bucket), ...which] }
+      const which = 'claim' in one ? `- ${one.claim}` : `${one.fence} -`
+      return { lock, words: [`${lock} ${endBeside(one, lock)} ${which}`] }
     })
     const fixed = [reign.sign, reign.number, this.#redis.publishCommand]
     return this.#run(GIVE_BACK, fixed, parts, reign, givenBackOf)
@@ -117,8 +114,7 @@ export class RedisLocks implements LockStore {
     for (const [bucket, all] of buckets) {
       for (let from = 0; from < all.length; from += CARRIED) {
         const words = all.slice(from, from + CARRIED).flat()
-        const { marker } = besideLocks(bucket)
-        const taken = await this.#redis.run(CARRY, [marker], [number, ...words], identity)
+        const taken = await this.#redis.run(CARRY, [markerIn(bucket)], [number, ...words], identity)
         if (taken !== 1) throw refused(number)
       }
     }
@@ -143,7 +139,7 @@ export class RedisLocks implements LockStore {
     const answers = new Map<Part, T | SpillwayError>()
     await Promise.all(
       byBucket(parts).map(async ([bucket, some]) => {
-        const own = await together(besideLocks(bucket).marker, some).catch(asError)
+        const own = await together(markerIn(bucket), some).catch(asError)
         some.forEach((part, i) => {
           answers.set(part, own instanceof SpillwayError ? own : (own[i] as T | SpillwayError))
         })
@@ -156,9 +152,10 @@ export class RedisLocks implements LockStore {
 function byBucket(parts: readonly Part[]): [string, Part[]][] {
   const buckets = new Map<string, Part[]>()
   for (const part of parts) {
-    const others = buckets.get(part.bucket)
+    const bucket = bucketOf(part.lock)
+    const others = buckets.get(bucket)
     if (others) others.push(part)
-    else buckets.set(part.bucket, [part])
+    else buckets.set(bucket, [part])
   }
   return [...buckets]
 }

@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { SpillwayError } from '../errors.js'
 import { checkName } from '../tenant.js'
-import type { Acquired, BusyLock, LockDesk } from './desk.js'
+import type { Acquired, BusyLock } from './asking.js'
+import type { LockDesk } from './desk.js'
 import type { Lease } from './lease.js'
 import { checkFence, checkTtl, checkWait, type LockRef } from './locks.js'
 
@@ -104,8 +105,12 @@ export class Locks {
    * A lease that its holder renews and releases, or who has the lock. Does not wait unless it is told to. Errors: also
    * `ABORTED`, `TOO_MANY_WAITERS`; `LOCK_HELD` within the body of the same lock.
    */
-  async acquire(name: string, options: LockOptions): Promise<Acquired> {
-    return this.#acquire(this.#ref(name), options, false)
+  acquire(name: string, options: LockOptions): Promise<Acquired> {
+    try {
+      return this.#acquire(this.#ref(name), options, false)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** Renews a lease that is known by its fence, as over HTTP; undefined if that holds nothing any more. */

@@ -64,14 +64,13 @@ export class Metrics {
     )
     const outcomes = new Counter({
       name: 'spillway_locks_total',
-      help: 'Locks that were granted here, that were busy, and leases that ended otherwise than by their holder’s will.',
+      help: 'Locks that were granted here, and leases that ended otherwise than by their holder’s will.',
       labelNames: ['outcome'],
       registers,
       collect: () => {
         const figures = spillway.lockFigures
         outcomes.reset()
-        for (const outcome of ['granted', 'busy', 'lost'] as const)
-          outcomes.inc({ outcome }, figures[outcome])
+        for (const outcome of ['granted', 'lost'] as const) outcomes.inc({ outcome }, figures[outcome])
       },
     })
     spillway.onTermStep(({ step }) => steps.inc({ step }))

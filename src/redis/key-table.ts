@@ -414,6 +414,16 @@ export const KEYS = {
     postgres: 'spillway.fences_0 … fences_63',
     says: 'The last fence that was given in this bucket.',
   },
+  'lock:lines': {
+    guide: [],
+    tag: ['bucket'],
+    rest: [],
+    type: 'string',
+    life: 'seconds after the last who waits',
+    owner: 'locks',
+    postgres: 'not needed',
+    says: 'Whether anybody waits for a lock of this bucket; on a single server the first bucket speaks for all.',
+  },
   'lock:queue': {
     guide: [],
     tag: ['bucket'],
