@@ -1,4 +1,3 @@
-import type { FastifyReply } from 'fastify'
 import type { Principal } from '../access/principal.js'
 import type { Config } from '../config.js'
 import type { LimitSpec } from '../limits/limits.js'
@@ -22,6 +21,11 @@ interface Allowance {
   until: number
 }
 
+/** Where the fields of a denial go. */
+export interface Answering {
+  headers(values: Record<string, string>): unknown
+}
+
 interface Scope {
   readonly limits: RateLimits
   readonly allowances: Recent<Allowance>
@@ -40,14 +44,14 @@ export class ApiLimits {
   }
 
   /** Counts a request; nothing to wait for as long as an allowance lasts. Errors: `RATE_LIMITED`. */
-  admit(principal: Principal, endpoint: string, reply: FastifyReply): Promise<void> | undefined {
+  admit(principal: Principal, endpoint: string, reply: Answering): Promise<void> | undefined {
     const specs = this.#specsOf(principal, endpoint)
     if (specs.length === 0) return undefined
     const scope = this.#scopeOf(principal.tenant)
     return spend(scope, specs) ? undefined : this.#ask(scope, specs, reply)
   }
 
-  async #ask(scope: Scope, specs: readonly LimitSpec[], reply: FastifyReply): Promise<void> {
+  async #ask(scope: Scope, specs: readonly LimitSpec[], reply: Answering): Promise<void> {
     // Whoever comes while others ask may find that they have asked for him.
     while (scope.asking) {
       await scope.asking
@@ -62,7 +66,7 @@ export class ApiLimits {
     }
   }
 
-  async #refill(scope: Scope, specs: readonly LimitSpec[], reply: FastifyReply): Promise<void> {
+  async #refill(scope: Scope, specs: readonly LimitSpec[], reply: Answering): Promise<void> {
     const now = performance.now()
     const empty = specs.filter(({ name }) => !lasts(scope.allowances.get(name), now))
     const many = empty.map((spec) => ({ ...spec, cost: Math.max(1, Math.floor(spec.max / SHARE)) }))

@@ -8,8 +8,8 @@ import { keyOf } from './names.js'
 export const MOST_LIMITS = 16
 export const MOST = 1_000_000_000
 /** Every entry is kept for itself. */
-export const MOST_ENTRIES = 10_000
-export const MOST_ENTRIES_AT_ONCE = 1000
+const MOST_ENTRIES = 10_000
+const MOST_ENTRIES_AT_ONCE = 1000
 /** `max × perMs` and its small multiples are whole numbers that a double holds. */
 export const MOST_PRODUCT = 2 ** 52
 const RESERVED = 'spillway.'

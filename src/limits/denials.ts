@@ -24,8 +24,14 @@ const BELIEVED_MS = 1000
 export class Denials {
   readonly #recent = new Recent<Denial>(SIZE)
 
-  /** How the limits of a take stand that a denial decides; undefined if there is none. `others`: those that did not. */
-  find({ limits }: Take, others: (limit: Limit) => LimitVerdict): LimitVerdict[] | undefined {
+  /**
+   * How the limits of a take stand that a denial decides; undefined if there is none. `standing`: how a counter was last
+   * heard of, and whether it has denied this.
+   */
+  find(
+    { limits }: Take,
+    standing: (limit: Limit, denied: boolean) => LimitVerdict | undefined,
+  ): LimitVerdict[] | undefined {
     if (this.#recent.empty) return undefined
     let found = false
     const now = performance.now()
@@ -33,7 +39,9 @@ export class Denials {
     if (!found) return undefined
     return limits.map((limit) => {
       const denial = this.#of(limit, now)
-      return denial ? later(denial, now - denial.at) : others(limit)
+      return (
+        standing(limit, denial !== undefined) ?? (denial ? later(denial, now - denial.at) : untouched(limit))
+      )
     })
   }
 
@@ -66,4 +74,9 @@ function later({ verdict }: Denial, ms: number): LimitVerdict {
     retryAfterMs: shorter(verdict.retryAfterMs, 1),
     resetMs: shorter(verdict.resetMs, 1),
   }
+}
+
+/** Of a limit that another one's denial leaves as it was; nobody was asked how that is. */
+function untouched({ name, algorithm, max, perMs }: Limit): LimitVerdict {
+  return { name, algorithm, max, perMs, allowed: true, remaining: max, retryAfterMs: 0, resetMs: 0 }
 }

@@ -130,14 +130,12 @@ export class Limiter {
     return new Verdict(true, limits, by, { id: lease.id, end: () => this.release(lease, longestOf(take)) })
   }
 
-  /** A limit as this instance last heard of it. */
-  readonly #standing = (limit: Limit): LimitVerdict => {
-    const { name, algorithm, max, perMs } = limit
-    const known = this.#memory.of(limit.key)
-    if (!known || hasEntries(algorithm)) {
-      return { name, algorithm, max, perMs, allowed: true, remaining: max, retryAfterMs: 0, resetMs: 0 }
-    }
-    return limitVerdictOf(limit, { ...counterNow(known, performance.now()), room: true })
+  /** A counter as this instance last heard of it. */
+  readonly #standing = (limit: Limit, denied: boolean): LimitVerdict | undefined => {
+    const known = hasEntries(limit.algorithm) ? undefined : this.#memory.of(limit.key)
+    if (!known) return undefined
+    const { a, b, age } = counterNow(known, performance.now())
+    return limitVerdictOf(limit, { a, b, age, room: !denied })
   }
 
   /** Decided by nobody in time, and then by a store after all. */

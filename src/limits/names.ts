@@ -59,6 +59,6 @@ export function limitsGlob(tenant: string): string {
   return `rate_limit*${exact.slice('rate_limit:tenant'.length)}*`
 }
 
-export function isAlgorithm(text: string): text is Algorithm {
+function isAlgorithm(text: string): text is Algorithm {
   return ALGORITHMS.some((known) => known === text)
 }

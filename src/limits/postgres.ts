@@ -39,9 +39,6 @@ interface ListedRow {
   readonly left_ms: number
 }
 
-/** Takes of one statement: others wait for the rows meanwhile. */
-export const TAKES_AT_ONCE = 256
-
 /** Limits on PostgreSQL: a row each, many takes a statement. */
 export class PostgresLimits implements LimitStore {
   readonly #db: Database

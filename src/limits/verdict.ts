@@ -80,6 +80,8 @@ export function limitVerdictOf(limit: Limit, told: Told): LimitVerdict {
     const retryAfterMs = room ? 0 : told.age
     return { name, algorithm, max, perMs, allowed: room, remaining: left, retryAfterMs, resetMs: told.b }
   }
+  // What was heard since the denial may have room: then there is nothing to count, and a moment is enough.
+  const wait = room ? 0 : untilRoom(told, limit)
   return {
     name,
     algorithm,
@@ -87,7 +89,7 @@ export function limitVerdictOf(limit: Limit, told: Told): LimitVerdict {
     perMs,
     allowed: room,
     remaining: remaining(told, limit),
-    retryAfterMs: room ? 0 : untilRoom(told, limit),
+    retryAfterMs: room || wait >= 1 ? wait : 1,
     resetMs: untilReset(told, limit),
   }
 }

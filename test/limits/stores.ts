@@ -9,7 +9,7 @@ import type { Script } from '../../src/redis/scripts.js'
 import type { Reign } from '../../src/term/term.js'
 import type { ClockedStore } from './limits.conformance.js'
 
-export const onRedis: Reign = {
+const onRedis: Reign = {
   number: 7,
   store: 'redis',
   sign: '7:open:test',
@@ -20,7 +20,7 @@ export const onRedis: Reign = {
 }
 
 /** Writes the markers of a term that only this test has. */
-export async function markAll(redis: RedisClient, sign = onRedis.sign): Promise<void> {
+async function markAll(redis: RedisClient, sign = onRedis.sign): Promise<void> {
   await redis.ready(5000)
   for (const bucket of BUCKETS) await redis.call('set', key('term:marker', { bucket }), sign)
 }
