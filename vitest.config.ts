@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { SlowFirst } from './test/support/slow-first.js'
 import { mutants } from './test/term/sim/mutants.js'
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
@@ -16,6 +17,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the cores that a small machine has: many tests wait for servers and for time.
+    maxWorkers: 3,
+    sequence: { sequencer: SlowFirst },
   },
 })

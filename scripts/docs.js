@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { OPTIONS } from '../dist/src/config.js'
+import { aclRules } from '../dist/src/redis/acl.js'
 import { CELERY_KEYS, KEYS, NOT_WRITTEN } from '../dist/src/redis/key-table.js'
 import { patternOf } from '../dist/src/redis/keys.js'
 
@@ -21,6 +22,17 @@ names it. \`spillway config\` shows every option, its value and where it came fr
 |---|---|---|---|
 ${options.join('\n')}
 `
+
+/** In lines that a page can show. */
+const wrapped = (words) =>
+  words
+    .reduce((lines, word) => {
+      const last = lines.at(-1)
+      if (last !== undefined && last.length + word.length < 116) lines[lines.length - 1] = `${last} ${word}`
+      else lines.push(word)
+      return lines
+    }, [])
+    .join('\n')
 
 const code = (texts) => (texts.length === 0 ? '–' : texts.map((text) => `\`${text}\``).join(' '))
 const row = (...cells) => `| ${cells.join(' | ')} |`
@@ -46,6 +58,15 @@ They keep Celery's names, because Python workers use them too.
 | key | in the guide | type | on PostgreSQL | says |
 |---|---|---|---|---|
 ${CELERY_KEYS.map(({ pattern, guide, type, postgres, says }) => row(code([pattern]), code(guide), type, postgres, says)).join('\n')}
+
+## A user of its own
+
+One line in \`redis.conf\` or the ACL file, for a user that may do what Spillway does, and no more. Redis below 7 has no sharded
+channels: leave \`+spublish\`, \`+ssubscribe\` and \`+sunsubscribe\` out there. Celery's keys are not in it.
+
+\`\`\`
+${wrapped(['user spillway on >password', ...aclRules()])}
+\`\`\`
 
 ## In the guide, not written
 

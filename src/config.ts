@@ -1,7 +1,8 @@
 import { hostname } from 'node:os'
 import { SpillwayError } from './errors.js'
+import { LIMIT_RANGES, parseTenantLimits, type TenantLimitTable } from './tenant-limits.js'
 
-type Kind = 'string' | 'integer' | 'boolean' | 'list' | 'choice'
+type Kind = 'string' | 'integer' | 'boolean' | 'list' | 'choice' | 'tenant limits'
 
 interface Row {
   readonly env: string
@@ -205,8 +206,7 @@ export const OPTIONS = {
     kind: 'integer',
     unit: 'bytes',
     fallback: '4194304',
-    min: 1024,
-    max: 268_435_456,
+    ...LIMIT_RANGES.maxBodyBytes,
     says: 'Largest body of a request.',
   },
   retentionEvents: {
@@ -257,9 +257,14 @@ export const OPTIONS = {
     env: 'SPILLWAY_MAX_CONNECTIONS_PER_TENANT',
     kind: 'integer',
     fallback: '10000',
-    min: 1,
-    max: 10_000_000,
+    ...LIMIT_RANGES.maxConnections,
     says: 'Open streams of one tenant on this instance.',
+  },
+  tenantLimits: {
+    env: 'SPILLWAY_TENANT_LIMITS',
+    kind: 'tenant limits',
+    fallback: '',
+    says: 'Single tenants that may have more or less than all others, as JSON: `{"acme":{"maxBodyBytes":8388608,"maxConnections":50}}`.',
   },
   streamBufferBytes: {
     env: 'SPILLWAY_STREAM_BUFFER_BYTES',
@@ -319,7 +324,9 @@ type ValueOf<R extends Row> = R extends { kind: 'integer' }
       ? readonly string[]
       : R extends { kind: 'choice'; choices: readonly (infer C)[] }
         ? C
-        : string
+        : R extends { kind: 'tenant limits' }
+          ? TenantLimitTable
+          : string
 
 export type Config = { readonly [N in OptionName]: ValueOf<Options[N]> }
 
@@ -393,6 +400,8 @@ function parse(row: Row, text: string): Config[OptionName] {
         .split(',')
         .map((part) => part.trim())
         .filter((part) => part !== '')
+    case 'tenant limits':
+      return parseTenantLimits(row.env, text)
     default:
       return text as Config[OptionName]
   }

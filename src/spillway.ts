@@ -46,6 +46,8 @@ export interface TermReport {
   readonly reason: string | null
   readonly held: boolean
   readonly trusted: boolean
+  /** Why this instance does not see Redis well. */
+  readonly problem: string | null
   /** Since this reign was opened. */
   readonly open_ms: number
   readonly instances: readonly {
@@ -126,6 +128,7 @@ export class Spillway {
       await stores.begin()
       spillway.#upkeep.start()
       spillway.#parts.desk.start()
+      spillway.#activity.start()
       return spillway
     } catch (error) {
       await stores.close()
@@ -161,7 +164,7 @@ export class Spillway {
 
   /** The term in the words of the API. */
   termReport(): TermReport {
-    const { row, fleet, trusted, reign } = this.term
+    const { row, fleet, trusted, problem = null, reign } = this.term
     return {
       mode: this.mode,
       number: row?.number ?? reign?.number ?? 0,
@@ -171,6 +174,7 @@ export class Spillway {
       reason: row?.reason ?? null,
       held: row?.held ?? false,
       trusted,
+      problem,
       open_ms: Math.round(row?.openMs ?? 0),
       instances: fleet.map(({ name, view, matches, stopped, ageMs }) => ({
         name,

@@ -51,6 +51,44 @@ describe('the configuration', () => {
     expect(corsOrigins).toEqual(['https://a.example', 'https://b.example'])
   })
 
+  test('reads the limits of single tenants', () => {
+    const text = '{"acme":{"maxBodyBytes":1024,"maxConnections":1},"ä b":{},"__proto__":{"maxConnections":2}}'
+    const { tenantLimits } = readConfig({ SPILLWAY_TENANT_LIMITS: text })
+    expect(Object.entries(tenantLimits)).toEqual([
+      ['acme', { maxBodyBytes: 1024, maxConnections: 1 }],
+      ['ä b', {}],
+      ['__proto__', { maxConnections: 2 }],
+    ])
+    expect(readConfig({}).tenantLimits).toEqual({})
+  })
+
+  test.each([
+    ['{', 'not JSON'],
+    ['{"a":\n\n}', 'not JSON'],
+    ['[]', 'an object'],
+    ['null', 'an object'],
+    ['7', 'an object'],
+    ['{"a":7}', 'an object of limits for "a"'],
+    ['{"a":[]}', 'an object of limits for "a"'],
+    ['{"":{}}', 'cannot be a tenant'],
+    ['{"a\\n":{}}', 'cannot be a tenant'],
+    [`{"${'x'.repeat(129)}":{}}`, 'cannot be a tenant'],
+    ['{"a":{"maxBody":1}}', 'limits are maxBodyBytes, maxConnections'],
+    ['{"a":{"toString":1}}', 'limits are maxBodyBytes, maxConnections'],
+    ['{"a":{"maxBodyBytes":1023}}', 'from 1024 to 268435456 as maxBodyBytes of "a"'],
+    ['{"a":{"maxBodyBytes":268435457}}', 'from 1024 to 268435456'],
+    ['{"a":{"maxBodyBytes":"2048"}}', 'whole number'],
+    ['{"a":{"maxBodyBytes":2048.5}}', 'whole number'],
+    ['{"a":{"maxBodyBytes":null}}', 'whole number'],
+    ['{"a":{"maxConnections":0}}', 'from 1 to 10000000 as maxConnections of "a"'],
+    [JSON.stringify(Object.fromEntries(Array.from({ length: 10_001 }, (_, n) => [`t${n}`, {}]))), '10000'],
+  ])('refuses limits of single tenants such as %.40s', (text, why) => {
+    const message = refusal({ SPILLWAY_TENANT_LIMITS: text })
+    expect(message).toMatch(/^SPILLWAY_TENANT_LIMITS /)
+    expect(message).toContain(why)
+    expect(message.length).toBeLessThan(400)
+  })
+
   test('takes an empty variable for one that is not set', () => {
     for (const [name, { env }] of entries) {
       expect(readConfig({ [env]: '' })[name]).toEqual(readConfig({})[name])

@@ -169,7 +169,7 @@ describe('retention', () => {
     const reader = reading((signal) => flow.subscribe({ signal }))
     const kept = async () => {
       const { position } = await flow.readPage({ limit: 1 })
-      return position.head - position.floor
+      return position ? position.head - position.floor : Number.POSITIVE_INFINITY
     }
     let most = 0
     for (let i = 0; i < 200; i++) {

@@ -23,7 +23,7 @@ export function addConfig(program: Command): void {
 }
 
 function shown({ name, env, value, from, row }: ConfigEntry) {
-  const text = Array.isArray(value) ? value.join(',') : String(value)
+  const text = shownValue(value)
   return {
     name,
     env,
@@ -33,4 +33,11 @@ function shown({ name, env, value, from, row }: ConfigEntry) {
     default: row.fallback,
     says: row.says,
   }
+}
+
+/** As it stands in the environment. */
+function shownValue(value: ConfigEntry['value']): string {
+  if (Array.isArray(value)) return value.join(',')
+  if (typeof value !== 'object') return String(value)
+  return Object.keys(value).length === 0 ? '' : JSON.stringify(value)
 }

@@ -160,7 +160,7 @@ export class Appender {
    * Stores a batch; never rejects. `leave` gives its place in flight to another batch: when it is done, or when
    * it starts to wait for a flow that somebody else's transaction holds.
    */
-  async #store(batch: Map<Lane, Unit[]>, leave: () => void): Promise<void> {
+  async #store(batch: Map<Lane, Unit[]>, leave: () => void, attempt = 0): Promise<void> {
     const units = [...batch.values()].flat()
     const drafts = units.flatMap((unit) => unit.drafts)
     let outcomes: readonly Outcome[]
@@ -173,13 +173,29 @@ export class Appender {
     leave()
     this.#options.onStored(drafts, outcomes)
     let from = 0
+    const put = new Set<Unit>()
     for (const unit of units) {
-      const to = from + unit.drafts.length
+      const own = outcomes.slice(from, from + unit.drafts.length)
+      from += own.length
+      if (own.every(isPutOff) && unit.deadline > this.#options.now()) {
+        put.add(unit)
+        continue
+      }
       this.#waitingBytes -= unit.bytes
-      unit.resolve(outcomes.slice(from, to))
-      from = to
+      unit.resolve(own)
     }
-    this.#release(batch.keys())
+    if (put.size === 0) return this.#release(batch.keys())
+    for (const [lane, own] of batch) {
+      const left = own.filter((unit) => put.has(unit))
+      if (left.length > 0) void this.#storeLater(lane, left, attempt)
+      else this.#release([lane])
+    }
+  }
+
+  /** What its store could not take yet, as the only flow of a batch: the others go on meanwhile. */
+  async #storeLater(lane: Lane, units: Unit[], attempt: number): Promise<void> {
+    await delay(pauseBefore(attempt + 1))
+    await this.#store(new Map([[lane, units]]), () => undefined, attempt + 1)
   }
 
   /** After a refusal of a whole batch: its flows one half after the other, so that only the culprit fails. */
@@ -222,7 +238,7 @@ export class Appender {
       } catch (error) {
         const code = error instanceof SpillwayError ? error.code : 'INTERNAL'
         if (code === 'OUTCOME_UNKNOWN' || (attempt === 0 && !AWAY.has(code))) throw error
-        const pause = Math.min(500, 20 * 2 ** attempt)
+        const pause = pauseBefore(attempt)
         if (this.#options.now() + pause > deadline) {
           const message = 'The store did not confirm the events in time: they may be stored or not'
           throw new SpillwayError('STORE_UNAVAILABLE', message, { cause: error, retryAfterMs: 1000 })
@@ -231,4 +247,13 @@ export class Appender {
       }
     }
   }
+}
+
+/** Nothing of the draft is stored, and it may be later. */
+function isPutOff(outcome: Outcome): boolean {
+  return 'error' in outcome && AWAY.has(outcome.error.code)
+}
+
+function pauseBefore(attempt: number): number {
+  return Math.min(500, 20 * 2 ** attempt)
 }

@@ -1,5 +1,6 @@
+import { SpillwayError } from '../errors.js'
 import type { Database, Queryable } from '../postgres/client.js'
-import type { RedisClient } from '../redis/client.js'
+import type { Identity, RedisClient } from '../redis/client.js'
 import { key } from '../redis/keys.js'
 import { loadScript } from '../redis/scripts.js'
 import type { FlowRef } from '../tenant.js'
@@ -13,11 +14,13 @@ const EVENTS = 500
 
 interface Numbered extends FlowRef {
   readonly id: number
+  readonly term: number
   readonly term_from: number
   readonly head: number
 }
 
 interface Carried {
+  readonly term: number
   readonly seq: number
   readonly type: string
   readonly source: string
@@ -41,6 +44,8 @@ export class FastCarry implements Participant {
   /** How far each flow was carried, in the reign that is being carried. */
   readonly #done = new Map<number, number>()
   #reign = 0
+  /** The Redis that has it. */
+  #into: Identity | undefined
 
   constructor(options: FastCarryOptions) {
     this.#options = options
@@ -51,56 +56,89 @@ export class FastCarry implements Participant {
   }
 
   async carry(ending: number): Promise<number> {
-    if (this.#reign !== ending) this.#done.clear()
+    const { identity } = this.#options.redis
+    if (this.#reign !== ending || this.#into !== identity) this.#done.clear()
     this.#reign = ending
+    this.#into = identity
+    const before = await this.#lastOnRedis(ending)
     let count = 0
     for (let beyond = 0; ; ) {
-      const flows = await this.#flows(ending, beyond)
-      for (const flow of flows) count += await this.#carryFlow(flow, ending)
+      const flows = await this.#flows(before, ending, beyond)
+      for (const flow of flows) count += await this.#carryFlow(flow, before, ending)
       const last = flows.at(-1)
       if (!last) return count
       beyond = last.id
     }
   }
 
-  #flows(reign: number, beyond: number): Promise<Numbered[]> {
+  /** The last term on Redis: PostgreSQL may have reigned more than once since. */
+  async #lastOnRedis(ending: number): Promise<number> {
+    const [row] = await this.#options.database.query<{ number: number }>(
+      "SELECT coalesce(max(number), 0) AS number FROM spillway.turns WHERE store = 'redis' AND number < $1",
+      [ending],
+    )
+    return Number(row?.number)
+  }
+
+  #flows(before: number, ending: number, beyond: number): Promise<Numbered[]> {
     return this.#options.database.scoped('all', (tx) =>
       tx.query<Numbered>(
-        `SELECT flow_id AS id, tenant, flow, term_from, head FROM spillway.heads
-         WHERE durability = 'fast' AND counted = 'postgres' AND term = $1 AND head >= term_from AND flow_id > $2
+        `SELECT flow_id AS id, tenant, flow, term, term_from, head FROM spillway.heads
+         WHERE durability = 'fast' AND counted = 'postgres' AND term > $1 AND term <= $2 AND flow_id > $3
          ORDER BY flow_id LIMIT ${FLOWS}`,
-        [reign, beyond],
+        [before, ending, beyond],
       ),
     )
   }
 
-  async #carryFlow({ id, tenant, flow, term_from, head }: Numbered, reign: number): Promise<number> {
-    const { database, redis, maxEvents, silenceMs } = this.#options
-    const ref = { tenant, flow }
-    const keys = [key('flow:events', ref), key('flow:log', ref), key('flow:keys', ref)]
-    let after = Math.max(this.#done.get(id) ?? 0, term_from - 1, head - maxEvents)
+  async #carryFlow(flow: Numbered, before: number, ending: number): Promise<number> {
+    const { id, term, term_from, head } = flow
+    const { redis, maxEvents, silenceMs } = this.#options
+    const keys = [key('flow:events', flow), key('flow:log', flow), key('flow:keys', flow)]
+    const oldest = head - maxEvents
+    let after = Math.max(this.#done.get(id) ?? 0, oldest)
+    let again = false
     let count = 0
     for (;;) {
-      const events = await database.scoped([tenant], (tx) =>
-        tx.query<Carried>(
-          `SELECT seq, type, source, payload, key, round(extract(epoch FROM at)::float8 * 1000) AS at
-           FROM spillway.events WHERE flow_id = $1 AND seq > $2 ORDER BY seq LIMIT ${EVENTS}`,
-          [id, after],
-        ),
-      )
-      const [first] = events
-      if (!first) return count
-      await redis.run(CARRY, keys, [
-        reign,
-        term_from,
-        first.seq,
-        maxEvents,
-        silenceMs,
-        ...events.flatMap((event) => [event.type, event.source, event.payload, event.key ?? '', event.at]),
+      const events = await this.#events(flow, before, after)
+      const [first = { term, seq: after + 1 }] = events
+      const follows = this.#done.has(id)
+      // With nothing new, too: what was carried may not be there any more.
+      if (events.length === 0 && !follows) return count
+      const from = first.term === term ? term_from : first.seq
+      const told = events.flatMap((event) => [
+        event.type,
+        event.source,
+        event.payload,
+        event.key ?? '',
+        event.at,
       ])
+      const args = [ending, first.term, from, first.seq, follows ? 1 : 0, maxEvents, silenceMs, ...told]
+      if ((await redis.run(CARRY, keys, args, this.#into)) === null) {
+        if (again) throw new SpillwayError('STORE_UNAVAILABLE', 'Redis loses what is carried to it')
+        again = true
+        this.#done.delete(id)
+        after = oldest
+        continue
+      }
+      if (events.length === 0) return count
       count += events.length
       after = first.seq + events.length - 1
       this.#done.set(id, after)
+      if (after >= head) return count
     }
+  }
+
+  /** What follows, of one term. */
+  async #events({ id, tenant }: Numbered, before: number, after: number): Promise<readonly Carried[]> {
+    const events = await this.#options.database.scoped([tenant], (tx) =>
+      tx.query<Carried>(
+        `SELECT term, seq, type, source, payload, key, round(extract(epoch FROM at)::float8 * 1000) AS at
+         FROM spillway.events WHERE flow_id = $1 AND seq > $2 AND term > $3 ORDER BY seq LIMIT ${EVENTS}`,
+        [id, after, before],
+      ),
+    )
+    const other = events.findIndex(({ term }) => term !== events[0]?.term)
+    return other < 0 ? events : events.slice(0, other)
   }
 }

@@ -105,5 +105,6 @@ function isAhead({ term, termFrom, head, reign }: Position, cursor: Cursor): boo
   if (!reign || cursor.seq === 0) return false
   // This instance has not heard of that reign yet: what it reads is of an older one.
   if (cursor.term > reign.number) return !reign.certain
-  return cursor.seq > head && (term < reign.number || termFrom > head + 1)
+  // While a reign ends, the server that answers may be the next one's, and have less than the reader's.
+  return cursor.seq > head && (!reign.certain || term < reign.number || termFrom > head + 1)
 }

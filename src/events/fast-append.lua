@@ -10,7 +10,7 @@ local function text(n) return string.format('%.0f', n) end
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local at = text(now)
-
+redis.call('XLEN', stream) redis.call('ZCARD', keys) -- Somebody else's key of another type stops it before anything is written.
 local state = redis.call('HMGET', log, 'head', 'term', 'terms', 'carried', 'renewed')
 local head, term, terms = tonumber(state[1]), tonumber(state[2]), state[3]
 if term and term > reign then return { 'PASSED' } end
@@ -18,9 +18,9 @@ if not head then
   -- What a lost companion leaves behind has no known place any more.
   redis.call('DEL', stream, keys)
   head, terms = tonumber(base), ''
-elseif term < reign and state[4] ~= text(reign - 1) then
-  -- Without a carry-over into this very reign nobody knows how far the old term had come: numbers that it may have given are leapt over.
-  head = math.max(head, tonumber(base)) + tonumber(leap)
+elseif term < reign then
+  -- Only the base says how far the old term had come: exactly after a carry-over into this very reign, else a leap short.
+  head = math.max(head, tonumber(base)) + (state[4] == text(reign - 1) and 0 or tonumber(leap))
 end
 if term ~= reign then
   terms = terms .. text(reign) .. ':' .. text(head + 1) .. ' '
@@ -56,17 +56,16 @@ for i = 1, #events, 4 do
   else
     head = head + 1
     local kind, source, payload, seq = events[i], events[i + 1], events[i + 2], text(head)
-    if count == 0 then
-      redis.call('XADD', stream, 'MAXLEN', '~', max, prefix .. seq, 'event_type', kind, 'payload', payload, 'timestamp', at, 'source', source, 'key', key, 'token', token)
-    else -- Trimmed once a call.
-      redis.call('XADD', stream, prefix .. seq, 'event_type', kind, 'payload', payload, 'timestamp', at, 'source', source, 'key', key, 'token', token)
-    end
+    redis.call('XADD', stream, prefix .. seq, 'event_type', kind, 'payload', payload, 'timestamp', at, 'source', source, 'key', key, 'token', token)
     if key ~= '' then redis.call('ZADD', keys, seq, key) end
     said[3 * count + 1], said[3 * count + 2], said[3 * count + 3] = kind, source, payload
     answer[#answer + 1], count = head, count + 1
   end
 end
 if count == 0 then return answer end
+-- Apart, and only where it is due: in the append-only file it says an exact length, which is another one where some of that
+-- was lost.
+if redis.call('XLEN', stream) > max + 100 then redis.call('XTRIM', stream, 'MAXLEN', '~', max) end
 redis.call('HSET', log, 'head', text(head))
 if now - (tonumber(state[5]) or 0) > tonumber(ttl) / 16 then
   -- A key lives about as long as its event; the companion outlives both, so that numbers go on.

@@ -3,12 +3,14 @@
 -- A stretch of a fast flow. Answers {head, term, from, floor, entries}; nothing for a flow that has no log here.
 -- Ends after the entry with which the payloads exceed the bytes, and before it if it is not the first.
 local state = redis.call('HMGET', log, 'head', 'term', 'from', 'terms')
-if not state[1] then return {} end
+if not state[1] or not state[4] then return {} end
 local function text(n) return string.format('%.0f', n) end
 local function seqOf(id) return tonumber(string.match(id, '-(%d+)$')) end
 after, before, limit, bytes = tonumber(after), tonumber(before), tonumber(limit), tonumber(bytes)
 
--- The id at which a seq stands: its term is the last one that began at or before it.
+-- The id at which a seq stands: its term is the last one that began at or before it. Or lower, where Redis has brought back
+-- half a script: a term of which it has events, but not its beginning. (An append-only file that was cut off within a script
+-- gives that at the second start.)
 local function idOf(seq)
   local owner = '0'
   for number, first in string.gmatch(state[4], '(%d+):(%d+)') do
@@ -19,11 +21,24 @@ end
 
 local head = tonumber(state[1])
 local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
--- Where the log begins with a term that leapt, what lies before is a hole and not what retention took.
+-- Where the log begins with a term, what lies before is a hole and not what retention took.
 local floor = oldest and seqOf(oldest[1]) - 1 or head
-if floor + 1 == tonumber(state[3]) then floor = 0 end
+if floor + 1 == tonumber(state[3]) or string.find(state[4], ':' .. text(floor + 1) .. ' ', 1, true) then floor = 0 end
+-- The bound below which all smaller seqs stand.
+local function boundOf(seq)
+  local from = idOf(seq)
+  while true do
+    local page = redis.call('XRANGE', stream, from, '+', 'COUNT', 8)
+    for _, entry in ipairs(page) do
+      if seqOf(entry[1]) >= seq then return '(' .. entry[1] end
+    end
+    if #page < 8 then return '+' end
+    from = '(' .. page[8][1]
+  end
+end
+
 local low = '(' .. idOf(after)
-local high = before > head and '+' or '(' .. idOf(before)
+local high = before > head and '+' or boundOf(before)
 local found, size = {}, 0
 while after < head and #found < limit do
   local count = math.min(32, limit - #found)
@@ -36,9 +51,11 @@ while after < head and #found < limit do
     if #page > 0 then high = '(' .. page[#page][1] end
   end
   for _, entry in ipairs(page) do
-    size = size + #entry[2][4]
-    if size > bytes and #found > 0 then return { state[1], state[2], state[3], text(floor), found } end
-    found[#found + 1] = entry
+    if seqOf(entry[1]) > after then
+      size = size + #entry[2][4]
+      if size > bytes and #found > 0 then return { state[1], state[2], state[3], text(floor), found } end
+      found[#found + 1] = entry
+    end
   end
   if #page < count then break end
 end

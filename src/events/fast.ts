@@ -1,11 +1,10 @@
 import { SpillwayError } from '../errors.js'
-import { faultOf } from '../redis/errors.js'
 import type { FlowRef } from '../tenant.js'
 import type { Reign, Term } from '../term/term.js'
 import type { Kinds } from './kinds.js'
 import type { Batch, Draft, EventLog, Outcome, Page, Range, Since } from './log.js'
 import type { PostgresLog } from './postgres.js'
-import type { RedisLog } from './redis.js'
+import { mayBeStored, type RedisLog } from './redis.js'
 
 /** Batches of unknown outcome that are remembered; each is repeated for some seconds at most. */
 const UNSURE = 10_000
@@ -103,7 +102,7 @@ export class FastLog implements EventLog {
 
 /** Redis says of each failure whether anything may have come of it; what else fails in between was never sent. */
 function mayHaveBeenDone(error: unknown, { store }: Reign): boolean {
-  if (store === 'redis') return faultOf(error)?.outcome === 'unknown'
+  if (store === 'redis') return mayBeStored(error)
   return !(error instanceof SpillwayError) || !NOT_DONE.has(error.code)
 }
 

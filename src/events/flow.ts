@@ -5,6 +5,7 @@ import { type Cursor, type Gap, requireCursor, resume } from './cursor.js'
 import { type Item, itemEvent, itemsAfter } from './delivery.js'
 import { type FlowEvent, type PublishedEvent, toFlowEvent } from './event.js'
 import type { DeadEvent, Groups } from './groups.js'
+import { type Asked, type HistoryPage, orRecent, recentPage } from './history.js'
 import type { Intake } from './lanes.js'
 import type { Live } from './live.js'
 import type { Durability, LogReader, Outcome, Page } from './log.js'
@@ -57,14 +58,6 @@ export interface SubscribeOptions {
 }
 
 const MAX_LIMIT = 1000
-
-/** A page of a flow's history as it is stored. */
-export interface HistoryPage extends Page {
-  /** Whether the range holds more in the direction of reading. */
-  readonly more: boolean
-  /** What the cursor's reader can no longer have, in order, and where it goes on behind each. */
-  readonly gaps: readonly Extract<Item, { readonly gap: Gap }>[]
-}
 
 /** An event that was appended. */
 export type Stored = Extract<Outcome, { readonly event: unknown }>
@@ -129,13 +122,14 @@ export class Flow {
     })
   }
 
-  /** Reads past events, oldest first unless `order` says otherwise. Errors: `INVALID_CURSOR`, `INVALID_ARGUMENT`. */
+  /**
+   * Reads past events, oldest first unless `order` says otherwise. While PostgreSQL is away only what the hot tail has
+   * whole. Errors: `INVALID_CURSOR`, `INVALID_ARGUMENT`; temporary: `STORE_UNAVAILABLE`.
+   */
   async history(options: HistoryOptions = {}): Promise<FlowEvent[]> {
     const { last, signal } = options
-    const page = await abortable(
-      this.readPage(last === undefined ? options : { ...options, limit: last, order: 'desc' }),
-      signal,
-    )
+    const asked = last === undefined ? options : { ...options, limit: last, order: 'desc' as const }
+    const page = await abortable(this.#readPage(asked, { whole: true }), signal)
     const events = page.events.map((event) => toFlowEvent(this.name, event))
     if (last !== undefined) return events.reverse()
     return [...page.gaps.map((gap) => itemEvent(this.name, gap)), ...events]
@@ -143,17 +137,32 @@ export class Flow {
 
   /**
    * A page of the log as it is stored, for those who serve it on. A cursor (not `0`) behind which events are
-   * missing gets the gaps with it. Errors: as `history`.
+   * missing gets the gaps with it. While PostgreSQL is away: what the hot tail has of it, with `more` unless that is
+   * surely all. Errors: as `history`.
    */
   async readPage(options: HistoryOptions): Promise<HistoryPage> {
-    const { limit = 100, order = 'asc' } = options
+    return this.#readPage(options, { whole: false })
+  }
+
+  async #readPage(
+    { limit = 100, order = 'asc', ...ends }: HistoryOptions,
+    { whole }: { readonly whole: boolean },
+  ): Promise<HistoryPage> {
     if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
       throw new SpillwayError('INVALID_ARGUMENT', `limit must be a whole number from 1 to ${MAX_LIMIT}`)
     }
     if (order !== 'asc' && order !== 'desc')
       throw new SpillwayError('INVALID_ARGUMENT', 'order must be asc or desc')
-    const after = requireCursor(options.after ?? '0')
-    const before = options.before === undefined ? Number.MAX_SAFE_INTEGER : requireCursor(options.before).seq
+    const after = requireCursor(ends.after ?? '0')
+    const before = ends.before === undefined ? Number.MAX_SAFE_INTEGER : requireCursor(ends.before).seq
+    const asked = { order, limit, after, before }
+    return orRecent(this.#readLog(asked), async () => {
+      const page = await recentPage(this.#parts.live.recent, this.#ref, asked)
+      return whole && page?.more && page.events.length < limit ? undefined : page
+    })
+  }
+
+  async #readLog({ order, limit, after, before }: Asked): Promise<HistoryPage> {
     const gaps: Extract<Item, { readonly gap: Gap }>[] = []
     for (let cursor = after; ; ) {
       const page = await this.#parts.log.read(this.#ref, { order, limit, after: cursor.seq, before })

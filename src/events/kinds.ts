@@ -1,5 +1,6 @@
 import { SpillwayError } from '../errors.js'
 import type { Database, Queryable } from '../postgres/client.js'
+import { sqlState } from '../postgres/errors.js'
 import { type FlowRef, flowTag } from '../tenant.js'
 import type { Durability } from './log.js'
 
@@ -28,7 +29,7 @@ interface Kind {
   /** How far Redis has counted, as this process was told, and in which reign. */
   head: number
   headReign: number
-  /** How much of that PostgreSQL has surely taken. */
+  /** What PostgreSQL surely knows of that, or goes on from in any case: its leap begins there. */
   reported: number
 }
 
@@ -44,7 +45,7 @@ interface Asking {
  * PostgreSQL, told a second late, so whoever goes on from it leaps over what may lie between.
  */
 export class Kinds {
-  readonly #db: Database
+  readonly #db: Pick<Database, 'scoped'>
   readonly #known = new Map<string, Kind>()
   readonly #moved = new Set<Kind>()
   #asking: Asking | undefined
@@ -52,7 +53,7 @@ export class Kinds {
   #reporting = false
   #closed = false
 
-  constructor(db: Database) {
+  constructor(db: Pick<Database, 'scoped'>) {
     this.#db = db
   }
 
@@ -69,7 +70,8 @@ export class Kinds {
   /**
    * Where a fast flow begins in a reign on Redis that knows nothing of it. Makes the flow known first.
    * Errors: `DURABILITY_FIXED`; `STORE_UNAVAILABLE` for a flow that nobody here knows while PostgreSQL is away;
-   * `TERM_UNKNOWN` (temporary) for one of which PostgreSQL has not heard for too many events.
+   * `TERM_UNKNOWN` (temporary) in a reign that is over, or for a flow of which PostgreSQL has not heard for too many
+   * events.
    */
   base(ref: FlowRef, reign: number): number | Promise<number> {
     const kind = this.#known.get(flowTag(ref))
@@ -85,8 +87,8 @@ export class Kinds {
   /** Redis has counted this far. */
   counted(ref: FlowRef, head: number, reign: number): void {
     const kind = this.#known.get(flowTag(ref))
-    if (!kind || (kind.headReign === reign && kind.head >= head)) return
-    if (kind.headReign !== reign) kind.reported = kind.base
+    if (!kind || kind.headReign > reign || (kind.headReign === reign && kind.head >= head)) return
+    if (kind.headReign !== reign) kind.reported = kind.reign === reign ? kind.base : 0
     kind.head = head
     kind.headReign = reign
     this.#moved.add(kind)
@@ -135,11 +137,12 @@ export class Kinds {
 
   async #reportSome(reign: number, kinds: readonly Kind[]): Promise<void> {
     const heads = kinds.map(({ head }) => head)
-    await this.#db.scoped('all', (tx) => send(tx, reign, kinds))
+    const taken = await this.#db.scoped('all', (tx) => send(tx, reign, kinds))
     for (const [i, kind] of kinds.entries()) {
       if (kind.headReign !== reign) continue
-      kind.reported = heads[i] as number
-      if (kind.head === kind.reported) this.#moved.delete(kind)
+      // Of a reign that is over nothing is taken any more: whoever still publishes in it must come to its bound.
+      if (taken) kind.reported = Math.max(kind.reported, heads[i] as number)
+      if (!taken || kind.head === heads[i]) this.#moved.delete(kind)
     }
   }
 
@@ -187,12 +190,18 @@ export class Kinds {
     if (this.#asking === asking) this.#asking = undefined
     const refs = [...asking.refs.values()]
     const tenants = [...new Set(refs.map(({ tenant }) => tenant))]
-    const rows = await this.#db.scoped(tenants, (tx) =>
-      tx.query<{ place: number; durability: Durability; base: number }>(
-        'SELECT * FROM spillway.register_fast($1, $2, $3)',
-        [asking.reign, refs.map(({ tenant }) => tenant), refs.map(({ flow }) => flow)],
-      ),
-    )
+    const rows = await this.#db
+      .scoped(tenants, (tx) =>
+        tx.query<{ place: number; durability: Durability; base: number }>(
+          'SELECT * FROM spillway.register_fast($1, $2, $3)',
+          [asking.reign, refs.map(({ tenant }) => tenant), refs.map(({ flow }) => flow)],
+        ),
+      )
+      .catch((cause: unknown) => {
+        if (sqlState(cause) !== '55000') throw cause
+        const message = `Term ${asking.reign} is over: nobody may begin in it`
+        throw new SpillwayError('TERM_UNKNOWN', message, { cause, retryAfterMs: 500 })
+      })
     for (const { place, durability, base } of rows) {
       const kind = this.#kind(refs[Number(place) - 1] as FlowRef)
       kind.durability = durability
@@ -202,11 +211,13 @@ export class Kinds {
   }
 }
 
-async function send(tx: Queryable, reign: number, kinds: readonly Kind[]): Promise<void> {
-  await tx.query('SELECT spillway.report_heads($1, $2, $3, $4)', [
+/** Answers whether that reign still is. */
+async function send(tx: Queryable, reign: number, kinds: readonly Kind[]): Promise<boolean> {
+  const [row] = await tx.query<{ taken: boolean }>('SELECT spillway.report_heads($1, $2, $3, $4) AS taken', [
     reign,
     kinds.map(({ ref }) => ref.tenant),
     kinds.map(({ ref }) => ref.flow),
     kinds.map(({ head }) => head),
   ])
+  return row?.taken ?? false
 }

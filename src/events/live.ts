@@ -23,6 +23,7 @@ export interface LiveOptions {
  */
 export class Live {
   readonly log: LogReader
+  readonly recent: Recent | undefined
   readonly #options: LiveOptions
   readonly #feeds = new Map<string, Feed>()
   readonly #stale = new Set<Feed>()
@@ -35,6 +36,7 @@ export class Live {
 
   constructor(log: LogReader, options: LiveOptions) {
     this.log = log
+    this.recent = options.recent
     this.#options = options
   }
 
@@ -45,7 +47,7 @@ export class Live {
     if (!feed) {
       feed = new Feed(ref, {
         log: this.log,
-        recent: this.#options.recent,
+        recent: this.recent,
         onStale: (stale) => this.#look(stale),
         onEmpty: (empty) => this.#drop(tag, empty),
       })
@@ -165,8 +167,7 @@ export class Live {
   /** What can be said without the log: never the end of a flow, but what follows on a known place. */
   async #lookAside(feed: Feed): Promise<void> {
     const { place } = feed
-    const events =
-      place && (await this.#options.recent?.after(feed.ref, place, FETCH_LIMIT).catch(() => undefined))
+    const events = place && (await this.recent?.after(feed.ref, place, FETCH_LIMIT).catch(() => undefined))
     if (events) feed.offer(events)
   }
 

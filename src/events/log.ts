@@ -103,7 +103,10 @@ export interface LogReader {
   readSince(flows: readonly Since[], limit: number): Promise<readonly (Page | undefined)[]>
 }
 
-/** Recent events, kept where they are quicker to get than from the log of record. */
+/**
+ * Recent events, kept where they are quicker to get than from the log of record. It never knows whether it has the
+ * newest.
+ */
 export interface Recent {
   /** What follows on a place without a hole, oldest first; undefined if that cannot be said from here. */
   after(
@@ -111,6 +114,11 @@ export interface Recent {
     place: { readonly term: number; readonly seq: number },
     limit: number,
   ): Promise<StoredEvent[] | undefined>
+  /**
+   * Events of a range without a hole, from its first one on, as far as they are here; undefined if that one is not.
+   * `term` is that of the range's `after`.
+   */
+  stretch(ref: FlowRef, range: Range, term: number): Promise<StoredEvent[] | undefined>
 }
 
 /** What a trim has left. */

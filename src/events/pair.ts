@@ -18,7 +18,15 @@ export class PairReader implements LogReader {
 
   async read(ref: FlowRef, range: Range): Promise<Page> {
     if (this.#kinds.durabilityOf(ref) === 'fast') return this.#fast.read(ref, range)
-    const page = await this.#durable.read(ref, range)
+    let page: Page
+    try {
+      page = await this.#durable.read(ref, range)
+    } catch (error) {
+      const unknown = this.#kinds.durabilityOf(ref) === undefined ? [ref] : []
+      const [found] = await this.#fastOnes(unknown, async () => [await this.#fast.read(ref, range)])
+      if (found) return found
+      throw error
+    }
     return this.#learn(ref, page) === 'fast' ? this.#fast.read(ref, range) : page
   }
 
@@ -30,11 +38,13 @@ export class PairReader implements LogReader {
       this.#into(pages, fast, flows, (sinces) => this.#fast.readSince(sinces, limit)),
       this.#into(pages, others, flows, (sinces) => this.#durable.readSince(sinces, limit)),
     ])
-    const turnedOut = others.filter((i) => {
-      const page = pages[i]
-      return page && this.#learn(flows[i] as Since, page) === 'fast'
-    })
-    if (turnedOut.length > 0) {
+    const unsure = others.filter((i) => this.#kinds.durabilityOf(flows[i] as Since) !== 'durable')
+    if (second.status === 'rejected') {
+      await this.#into(pages, unsure, flows, (sinces) =>
+        this.#fastOnes(sinces, () => this.#fast.readSince(sinces, limit)),
+      )
+    } else {
+      const turnedOut = others.filter((i) => this.#learn(flows[i] as Since, pages[i] as Page) === 'fast')
       for (const i of turnedOut) pages[i] = undefined
       await this.#into(pages, turnedOut, flows, (sinces) => this.#fast.readSince(sinces, limit))
     }
@@ -42,6 +52,20 @@ export class PairReader implements LogReader {
     const failed = [first, second].find((result) => result.status === 'rejected')
     if (failed) throw failed.reason
     return pages
+  }
+
+  /**
+   * Those of these flows that are fast, as the store that reigns can tell: PostgreSQL, which knows it of all flows,
+   * could not be asked. Others are undefined.
+   */
+  async #fastOnes(
+    flows: readonly FlowRef[],
+    read: () => Promise<readonly Page[]>,
+  ): Promise<readonly (Page | undefined)[]> {
+    if (flows.length === 0) return []
+    // It may be away as well; then the first failure says enough.
+    const pages = await read().catch(() => [])
+    return flows.map((ref, i) => (pages[i] && this.#learn(ref, pages[i]) === 'fast' ? pages[i] : undefined))
   }
 
   #learn(ref: FlowRef, { durability }: Page): Page['durability'] {
@@ -53,7 +77,7 @@ export class PairReader implements LogReader {
     pages: (Page | undefined)[],
     places: readonly number[],
     flows: readonly Since[],
-    ask: (sinces: readonly Since[]) => Promise<readonly Page[]>,
+    ask: (sinces: readonly Since[]) => Promise<readonly (Page | undefined)[]>,
   ): Promise<void> {
     if (places.length === 0) return
     const found = await ask(places.map((i) => flows[i] as Since))

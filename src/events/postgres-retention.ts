@@ -113,10 +113,12 @@ export async function forgetFlows(db: Database, retention: Retention, flows: num
   const [row] = await db.scoped('all', (tx) =>
     tx.query<{ forgotten: number }>(
       // The head is locked and looked at again: a flow may have been published to since it fell silent.
-      // A flow that comes to be again begins in a term that no cursor of its old life has.
+      // A flow that comes to be again begins in a term that no cursor of its old life has. One that Redis counts may
+      // have come further than anybody has said.
       `WITH silent AS MATERIALIZED (
          SELECT f.id FROM spillway.flows f JOIN spillway.heads h ON h.flow_id = f.id
          WHERE f.silent_since < clock_timestamp() - $1 * interval '1 millisecond' AND h.head = f.floor
+           AND h.counted = 'postgres'
          ORDER BY f.tenant, f.flow LIMIT $2 FOR UPDATE SKIP LOCKED
        ), headless AS (
          DELETE FROM spillway.heads WHERE flow_id IN (SELECT id FROM silent)

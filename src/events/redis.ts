@@ -1,5 +1,6 @@
 import { SpillwayError } from '../errors.js'
 import type { RedisClient } from '../redis/client.js'
+import { faultOf } from '../redis/errors.js'
 import { key } from '../redis/keys.js'
 import { loadScript } from '../redis/scripts.js'
 import { type FlowRef, flowTag } from '../tenant.js'
@@ -53,13 +54,20 @@ export class RedisLog implements EventLog {
       if (places) places.push(place)
       else flows.set(tag, [place])
     })
-    // All settle before one failure is told: what runs on would surprise the repeat.
+    // All settle before one failure is told: what runs on would surprise the repeat. It is told for all of them.
     const results = await Promise.allSettled(
-      [...flows.values()].map((places) => this.#appendFlow(drafts, places, batch, reigning, outcomes)),
+      [...flows.values()].map((places) =>
+        this.#appendFlow(drafts, places, batch, reigning, outcomes).catch((error: unknown) => {
+          // The other flows have theirs already: sent apart, under another token, they would have it twice.
+          if (!isRefusal(error, batch)) throw error
+          for (const place of places) outcomes[place] = { error }
+        }),
+      ),
     )
-    const failed = results.find((result) => result.status === 'rejected')
-    if (failed) throw failed.reason
-    return outcomes
+    const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
+    if (failures.length === 0) return outcomes
+    if (failures.length < results.length || failures.some(isUnknown)) partly.add(failures[0])
+    throw failures[0]
   }
 
   async #appendFlow(
@@ -70,8 +78,8 @@ export class RedisLog implements EventLog {
     outcomes: Outcome[],
   ): Promise<void> {
     const ref = drafts[places[0] as number] as Draft
-    const { redis, maxEvents, silenceMs, kinds } = this.#options
-    const known = kinds.base(ref, reigning.number)
+    const { redis, maxEvents, silenceMs } = this.#options
+    const known = this.#base(ref, reigning)
     const base = typeof known === 'number' ? known : await known
     const token = batch.token.slice(0, 13)
     const own = places.map((place) => drafts[place] as Draft)
@@ -93,6 +101,7 @@ export class RedisLog implements EventLog {
       APPEND,
       [key('flow:events', ref), key('flow:log', ref), key('flow:keys', ref)],
       args,
+      reigning.identity || undefined,
     )
     if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-append.lua answered no list')
     if (reply[0] === 'TERM' || reply[0] === 'PASSED') {
@@ -112,6 +121,19 @@ export class RedisLog implements EventLog {
       outcomes[places[i] as number] = { event, repeated: !own, durability: 'fast' }
       seen.add(event.seq)
     })
+  }
+
+  /** Errors: refusals, all of them: nothing was sent yet. */
+  #base(ref: FlowRef, { number }: Reign): number | Promise<number> {
+    const { kinds, redis } = this.#options
+    try {
+      const known = kinds.base(ref, number)
+      if (typeof known === 'number') return known
+      // PostgreSQL may take seconds to fail: flows that need nothing of it would wait as long.
+      return within(known, redis.settings.commandTimeoutMs).catch(refuse)
+    } catch (error) {
+      return refuse(error)
+    }
   }
 
   async read(ref: FlowRef, range: Range): Promise<Page> {
@@ -139,6 +161,51 @@ export class RedisLog implements EventLog {
 
   readSince(flows: readonly Since[], limit: number): Promise<readonly Page[]> {
     return Promise.all(flows.map((since) => this.read(since, { after: since.after, order: 'asc', limit })))
+  }
+}
+
+/** Failures of batches of which some flows have their part, or may have. */
+const partly = new WeakSet<object>()
+
+function isUnknown(error: unknown): boolean {
+  return faultOf(error)?.outcome === 'unknown'
+}
+
+/** Whether Redis may have some of a batch that failed so. */
+export function mayBeStored(error: unknown): boolean {
+  return isUnknown(error) || (typeof error === 'object' && error !== null && partly.has(error))
+}
+
+/** Errors with which one flow was refused, before anything of it was sent. */
+const refusals = new WeakSet<SpillwayError>()
+
+function refuse(error: unknown): never {
+  if (error instanceof SpillwayError) refusals.add(error)
+  throw error
+}
+
+/**
+ * Whether nothing of the flow is stored, whatever became of the others: what it fails with is about the flow alone.
+ * Of a repeat that is not known: its first try may have been taken.
+ */
+function isRefusal(error: unknown, { repeat }: Batch): error is SpillwayError {
+  if (!(error instanceof SpillwayError)) return false
+  if (error.code === 'DURABILITY_FIXED') return true
+  return !repeat && (refusals.has(error) || faultOf(error)?.kind === 'ours')
+}
+
+async function within<T>(work: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const message = `PostgreSQL was asked about a new flow, and has not answered within ${ms} ms`
+      reject(new SpillwayError('STORE_UNAVAILABLE', message, { retryAfterMs: 1000 }))
+    }, ms)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -4,7 +4,7 @@ import { key } from '../redis/keys.js'
 import { loadScript } from '../redis/scripts.js'
 import { type FlowRef, flowTag } from '../tenant.js'
 import type { Cursor } from './cursor.js'
-import type { Recent, StoredEvent } from './log.js'
+import type { Range, Recent, StoredEvent } from './log.js'
 import { toEvent } from './redis.js'
 
 const ADD = loadScript(import.meta.url, 'tail-add.lua')
@@ -99,19 +99,22 @@ export class HotTail implements Recent {
     )
   }
 
-  /**
-   * What follows on a reader's place without a hole; undefined if the tail does not reach back to it, has nothing
-   * behind it, or Redis does not answer: then the log is asked.
-   */
-  async after(ref: FlowRef, { term, seq }: Cursor, limit: number): Promise<StoredEvent[] | undefined> {
-    if (!this.#redis.usable || seq === 0) return undefined
+  after(ref: FlowRef, { term, seq }: Cursor, limit: number): Promise<StoredEvent[] | undefined> {
+    if (seq === 0) return Promise.resolve(undefined)
+    return this.stretch(ref, { after: seq, order: 'asc', limit }, term)
+  }
+
+  async stretch(ref: FlowRef, range: Range, term: number): Promise<StoredEvent[] | undefined> {
+    const { after = 0, before = Number.MAX_SAFE_INTEGER, order, limit } = range
+    if (!this.#redis.usable) return undefined
     const keys = [key('flow:events', ref), key('flow:log', ref)]
     try {
-      const reply = await this.#redis.run(READ, keys, [term, seq, limit, PAGE_BYTES])
+      const reply = await this.#redis.run(READ, keys, [term, after, before, order, limit, PAGE_BYTES])
       const entries = Array.isArray(reply) ? reply[1] : undefined
       return Array.isArray(entries) && entries.length > 0 ? entries.map(toEvent) : undefined
     } catch (error) {
-      if (error instanceof SpillwayError && error.temporary) return undefined
+      // Also what is nobody's fault but ours, a foreign key or a missing right: readers must not depend on a copy.
+      if (error instanceof SpillwayError) return undefined
       throw error
     }
   }

@@ -4,6 +4,7 @@ import type { Access } from '../access/access.js'
 import { type Principal, requireScope, type Scope } from '../access/principal.js'
 import { SpillwayError } from '../errors.js'
 import { JsonBody } from './body.js'
+import { callerOf } from './caller.js'
 import { checker } from './check.js'
 import { credentialsOf } from './credentials.js'
 import { parseQuery, type Query, splitList } from './query.js'
@@ -46,7 +47,10 @@ export interface Call<P, Q, B> {
 }
 
 export interface Endpoint extends EndpointDoc {
-  answer(request: FastifyRequest, reply: FastifyReply, access: Access): Promise<unknown>
+  /** Who calls, from the head of the request, if they may. Errors: those of `Access`, and `FORBIDDEN`. */
+  identify(request: FastifyRequest, access: Access): Promise<Principal>
+  /** Answers a request whose caller is recognised. */
+  answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown>
 }
 
 type Spec<P extends TSchema, Q extends TSchema, B extends TSchema> = Omit<
@@ -76,21 +80,22 @@ export function endpoint<P extends TSchema, Q extends TSchema, B extends TSchema
     ...(params && { params }),
     ...(query && { query }),
     ...(body && { body }),
-    answer: async (request, reply, access) => {
+    identify: async (request, access) => {
+      if (doc.scope === null) return NOBODY
       const given = parseQuery(request.raw.url ?? '', lists)
-      const principal =
-        doc.scope === null
-          ? NOBODY
-          : await access.identify(credentialsOf(request, given, doc.ticket === true))
-      if (doc.scope !== null) requireScope(principal, doc.scope)
+      const principal = await access.identify(credentialsOf(request, given, doc.ticket === true))
+      requireScope(principal, doc.scope)
+      return principal
+    },
+    answer: async (request, reply) => {
       const sent = request.body
       if (body !== undefined && !(sent instanceof JsonBody)) {
         throw new SpillwayError('INVALID_JSON', 'A JSON body is needed, with Content-Type: application/json')
       }
       return run({
-        principal,
+        principal: callerOf(request),
         params: checkParams(request.params),
-        query: checkQuery(convert(given, properties)),
+        query: checkQuery(convert(parseQuery(request.raw.url ?? '', lists), properties)),
         body: checkBody(sent instanceof JsonBody ? sent.value : undefined),
         text: sent instanceof JsonBody ? sent.text : '',
         request,

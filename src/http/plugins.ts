@@ -1,18 +1,9 @@
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import type { Access } from '../access/access.js'
-import { type Principal, requireScope } from '../access/principal.js'
-import { SpillwayError } from '../errors.js'
+import { requireScope } from '../access/principal.js'
+import { recognise } from './caller.js'
 import { credentialsOf } from './credentials.js'
 import { parseQuery } from './query.js'
-
-const callers = new WeakMap<FastifyRequest, Principal>()
-
-/** Who sent a request to a plug-in's route. */
-export function callerOf(request: FastifyRequest): Principal {
-  const caller = callers.get(request)
-  if (!caller) throw new SpillwayError('INTERNAL', 'This request was not authenticated')
-  return caller
-}
 
 /** Adds routes beside Spillway's own, for the same callers: reading needs `subscribe`, the rest `publish`. */
 export async function addPlugin(
@@ -25,7 +16,7 @@ export async function addPlugin(
       const query = parseQuery(request.raw.url ?? '', new Set())
       const caller = await access.identify(credentialsOf(request, query, false))
       requireScope(caller, request.method === 'GET' || request.method === 'HEAD' ? 'subscribe' : 'publish')
-      callers.set(request, caller)
+      recognise(request, caller)
     })
     await scoped.register(plugin)
   })

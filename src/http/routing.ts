@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Access } from '../access/access.js'
 import { SpillwayError } from '../errors.js'
+import { recognise } from './caller.js'
 import type { Endpoint } from './endpoint.js'
 
 /** Puts the endpoints on the server, and says of everything else what is wrong with it. */
@@ -11,7 +12,9 @@ export function route(app: FastifyInstance, endpoints: readonly Endpoint[], acce
       method: [...[method].flat()],
       url: endpoint.path.replace(/\{(\w+)\}/g, ':$1'),
       exposeHeadRoute: false,
-      handler: async (request, reply) => endpoint.answer(request, reply, access),
+      // Before the body is read: how large it may be depends on whose it is.
+      onRequest: async (request) => recognise(request, await endpoint.identify(request, access)),
+      handler: async (request, reply) => endpoint.answer(request, reply),
     })
   }
   const allowedAt = methodsByPath(endpoints)

@@ -14,7 +14,10 @@ import { ApiKeys } from '../access/keys.js'
 import { Tickets } from '../access/tickets.js'
 import { SpillwayError } from '../errors.js'
 import type { Spillway } from '../spillway.js'
+import { checkTenantLimits } from '../tenant-limits.js'
+import { allowanceOf } from './allowance.js'
 import { acceptJson } from './body.js'
+import { knownCaller } from './caller.js'
 import { Canary } from './canary.js'
 import { serveDashboard } from './dashboard.js'
 import { logOf } from './log.js'
@@ -65,6 +68,7 @@ const GOODBYE_MS = 250
 export async function createServer(spillway: Spillway, options: ServerOptions = {}): Promise<HttpServer> {
   const { config, database, live } = spillway
   refuseOpenServer(config)
+  checkTenantLimits('tenantLimits', config.tenantLimits)
   const operatorToken = database.kind === 'embedded' ? newOperatorToken() : undefined
   const keys = new ApiKeys(database)
   const tickets = new Tickets(database)
@@ -105,7 +109,7 @@ export async function createServer(spillway: Spillway, options: ServerOptions = 
       throw new SpillwayError('URI_TOO_LONG', `The URL is longer than ${MAX_URL_BYTES} bytes`)
     }
   })
-  acceptJson(app)
+  acceptJson(app, (request) => allowanceOf(config, knownCaller(request)?.tenant).maxBodyBytes)
   await secure(app, config)
   const endpoints = [
     ...eventEndpoints(spillway),

@@ -6,6 +6,7 @@ import { CursorBases } from '../events/cursor-bases.js'
 import type { Live } from '../events/live.js'
 import { Subscription } from '../events/subscription.js'
 import type { Database } from '../postgres/client.js'
+import { allowanceOf } from './allowance.js'
 import { Connection } from './connection.js'
 import { MultiReader } from './multi-reader.js'
 import { idFrame, retryFrame, singleFrames } from './sse.js'
@@ -68,15 +69,16 @@ export class Streams {
    * life ends. Errors: `TOO_MANY_CONNECTIONS`, `DRAINING`, before anything is sent.
    */
   open(res: ServerResponse, request: StreamRequest): void {
-    const { maxConnectionsPerTenant, streamBufferBytes, streamLifeMs } = this.#config
+    const { streamBufferBytes, streamLifeMs } = this.#config
     const { tenant } = request
+    const { maxConnections } = allowanceOf(this.#config, tenant)
     const count = this.#ofTenant.get(tenant) ?? 0
     if (this.#draining)
       throw new SpillwayError('DRAINING', 'This instance is stopping: open the stream anew', {
         retryAfterMs: 1000,
       })
-    if (count >= maxConnectionsPerTenant) {
-      const message = `${maxConnectionsPerTenant} streams of this tenant are open on this instance: no more are allowed`
+    if (count >= maxConnections) {
+      const message = `${maxConnections} streams of this tenant are open on this instance: no more are allowed`
       throw new SpillwayError('TOO_MANY_CONNECTIONS', message, { retryAfterMs: 5000 })
     }
     res.writeHead(200, { ...request.headers, ...SSE_HEADERS })

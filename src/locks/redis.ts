@@ -122,13 +122,14 @@ export class RedisLocks implements LockStore {
     script: Script,
     fixed: readonly Text[],
     parts: readonly Part[],
-    { marker, number }: Reign,
+    { marker, number, identity }: Reign,
     read: (answer: Reply | undefined) => T | SpillwayError,
   ): Answers<T> {
     const together = async (marked: string, some: readonly Part[]) => {
       const args = [...fixed]
       for (const { words } of some) args.push(...words)
-      const reply = await this.#redis.run(script, [marked], args)
+      // One that came back with older data has this reign's marker too.
+      const reply = await this.#redis.run(script, [marked], args, identity || undefined)
       if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', `${script.name} answered no list`)
       if (reply[0] === 'TERM') throw refused(number)
       return some.map((_, i) => read(reply[i]))

@@ -103,24 +103,32 @@ export class RedisClient {
     return this.#send(name, args)
   }
 
-  /** A script with its keys and arguments in the order of its names. All keys must share a slot. */
-  async run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<Reply> {
+  /**
+   * A script with its keys and arguments in the order of its names. All keys must share a slot. `on`: whom it is for;
+   * anybody else is sent nothing.
+   */
+  async run(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    on?: Identity,
+  ): Promise<Reply> {
     checkCall(script, keys, args)
     const words = [script.sha, keys.length, ...keys, ...args]
     try {
-      return await this.#send('evalsha', words)
+      return await this.#send('evalsha', words, on)
     } catch (error) {
       if (faultOf(error)?.reply !== 'NOSCRIPT') throw error
     }
     // A restart, a failover or SCRIPT FLUSH: everybody who finds it missing waits for one load.
     await this.#load(script)
     try {
-      return await this.#send('evalsha', words)
+      return await this.#send('evalsha', words, on)
     } catch (error) {
       if (faultOf(error)?.reply !== 'NOSCRIPT') throw error
     }
     // Gone again, or a master that joined meanwhile: the whole text finds whichever server it is.
-    return this.#send('eval', [script.lua, ...words.slice(1)])
+    return this.#send('eval', [script.lua, ...words.slice(1)], on)
   }
 
   /** The one subscriber connection of a process; on a Cluster with sharded messages one a master. */
@@ -151,8 +159,9 @@ export class RedisClient {
     this.#link.close()
   }
 
-  async #send(name: string, args: readonly (string | number)[]): Promise<Reply> {
+  async #send(name: string, args: readonly (string | number)[], on?: Identity): Promise<Reply> {
     if (!this.usable) throw this.#away()
+    if (on !== undefined && on !== this.identity) throw notSent('another server answers than it is for')
     try {
       return await this.#link.send(name, args)
     } catch (error) {

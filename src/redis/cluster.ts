@@ -1,6 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import { backoff, clusterConnection, connectionTo } from './connection.js'
 import type { ServerInfo } from './connector.js'
+import { misuse } from './errors.js'
 import type { Identity, Link, LinkEvents, Reply } from './link.js'
 import type { RedisSettings } from './settings.js'
 import { slotOf } from './slots.js'
@@ -97,9 +98,10 @@ export class ClusterLink implements Link {
   /** At the connect to one node. Before all were seen once there is nobody to use it. */
   #admitsOne(server: ServerInfo, node: string): boolean {
     if (server.runId === '' || server.role !== 'master') {
-      this.problem = new Error(
-        server.runId === '' ? `${node} does not say who it is` : `${node} is a ${server.role}`,
-      )
+      this.problem =
+        server.runId === ''
+          ? misuse(`${node} does not say who it is: the user needs the right to INFO`)
+          : new Error(`${node} is a ${server.role}`)
       return false
     }
     const before = this.#servers.get(node)

@@ -25,6 +25,8 @@ function common(settings: RedisSettings, use: Use): CommonRedisOptions {
     // A server that hangs with the connection open would cost every later call its whole time-out.
     ...(use === 'commands' ? { socketTimeout: commandTimeoutMs + 50 } : {}),
     keepAlive: 10_000,
+    // The connectors below see to it; this tells the driver to wait for the handshake, and to say what it failed with.
+    ...(address.tls ? { tls: {} } : {}),
     retryStrategy: (attempt) => backoff(settings, attempt),
     maxLoadingRetryTime: 100,
     // The driver's own patience hides an outage for half a minute, and repeats commands whose outcome is unknown.
@@ -65,6 +67,26 @@ export function connectionTo(settings: RedisSettings, use: Use, admit: Admit, at
     ...(tls ? { tls: { ca: tls.ca }, sentinelTLS: { ca: tls.ca }, enableTLSForSentinelMode: true } : {}),
   })
   return new Redis({ ...options, Connector })
+}
+
+/** A connection to one sentinel, for its messages. Not yet begun. */
+export function connectionToSentinel(settings: RedisSettings, at: HostPort): Redis {
+  const tls = tlsOf(settings)
+  return new Redis({
+    ...at,
+    ...(tls ? { tls: { ca: tls.ca } } : {}),
+    connectionName: `${settings.name}:sentinel`,
+    disableClientInfo: true,
+    connectTimeout: settings.connectTimeoutMs,
+    keepAlive: 10_000,
+    // A sentinel is no server of data: it does not say what the check asks for.
+    enableReadyCheck: false,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResubscribe: false,
+    retryStrategy: (attempt) => backoff(settings, attempt),
+    lazyConnect: true,
+  })
 }
 
 /** The connections to the masters of a Cluster. Not yet begun. */

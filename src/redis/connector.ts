@@ -1,4 +1,4 @@
-import { type Socket, connect as tcpConnect } from 'node:net'
+import { isIP, type Socket, connect as tcpConnect } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
 import { AbstractConnector, type SentinelConnectionOptions, SentinelConnector } from 'ioredis'
 
@@ -37,7 +37,9 @@ export function connectorTo(admit: Admit, tls: { ca: string | undefined } | unde
       this.connecting = true
       const place = { host: this.#host, port: this.#port }
       // In this turn of the event loop: a refused promise would make the driver give up for ever.
-      const stream = tls ? tlsConnect({ ...place, servername: place.host, ca: tls.ca }) : tcpConnect(place)
+      // An address is no name that a server could be asked for.
+      const name = isIP(place.host) === 0 ? { servername: place.host } : {}
+      const stream = tls ? tlsConnect({ ...place, ...name, ca: tls.ca }) : tcpConnect(place)
       stream.once('error', (error) => {
         this.firstError = error
       })

@@ -38,6 +38,9 @@ const NEVER_SENT =
 /** Answers under the general code ERR that are about the server's state, not about the command. */
 const FULL = /^ERR max number of clients/
 
+/** Codes with which Node refuses a server's certificate. */
+const UNTRUSTED = /^(?:DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)|CERT_|ERR_TLS_CERT)/
+
 const faults = new WeakMap<SpillwayError, Fault>()
 
 /** What Redis had against it; undefined for an error that does not come from Redis. */
@@ -53,6 +56,10 @@ export function translate(error: unknown): SpillwayError {
   if (error instanceof SpillwayError) return error
   const message = error instanceof Error ? error.message : String(error)
   if (error instanceof Error && error.name === 'ReplyError') return refused(message, error)
+  if (error instanceof Error && 'code' in error && UNTRUSTED.test(String(error.code))) {
+    const trusted = `its certificate is not trusted (${message}): SPILLWAY_REDIS_TLS_CA names who signed it`
+    return failure({ kind: 'down', outcome: 'none' }, trusted, error)
+  }
   // Whatever else the driver says, the command had been written or may have been.
   return failure({ kind: 'down', outcome: NEVER_SENT.test(message) ? 'none' : 'unknown' }, message, error)
 }

@@ -1,7 +1,9 @@
 import type { Redis } from 'ioredis'
 import { backoff, connectionTo } from './connection.js'
 import type { ServerInfo } from './connector.js'
+import { misuse } from './errors.js'
 import type { Identity, Link, LinkEvents, Reply } from './link.js'
+import { SentinelWatch } from './sentinel-watch.js'
 import type { RedisSettings } from './settings.js'
 
 const HERE = 'here'
@@ -15,6 +17,7 @@ export class StandaloneLink implements Link {
   readonly #settings: RedisSettings
   readonly #events: LinkEvents
   readonly #connection: Redis
+  readonly #watch: SentinelWatch | undefined
   #again: NodeJS.Timeout | undefined
   #closed = false
 
@@ -32,6 +35,8 @@ export class StandaloneLink implements Link {
       })
       .on('close', () => events.onUsable(false))
       .on('end', () => this.#beginAgain())
+    if (settings.address.kind === 'sentinel')
+      this.#watch = new SentinelWatch(settings, () => this.reconnect())
     this.#begin()
   }
 
@@ -79,12 +84,13 @@ export class StandaloneLink implements Link {
   close(): void {
     this.#closed = true
     clearTimeout(this.#again)
+    this.#watch?.close()
     this.#connection.disconnect()
   }
 
   #admits({ runId, role }: ServerInfo): boolean {
     if (runId === '') {
-      this.problem = new Error('the server does not say who it is: the user needs the right to INFO')
+      this.problem = misuse('the server does not say who it is: the user needs the right to INFO')
       return false
     }
     if (role !== 'master') {

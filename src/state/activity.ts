@@ -21,26 +21,36 @@ export interface ActivityOptions {
 
 /**
  * When flows were last published to, written for many of them together every few seconds: a publish itself
- * touches the log alone. What a crash takes is the order of a list, for as long as its flows stay silent.
+ * touches the log alone, and one in SQL leaves a note beside it. What a crash takes is the order of a list, for as
+ * long as its flows stay silent.
  */
 export class Activity {
-  readonly #states: Pick<FlowStates, 'active'>
+  readonly #states: Pick<FlowStates, 'active' | 'takeActiveBySql'>
   readonly #options: Required<ActivityOptions>
   #waiting = new Map<string, Waiting>()
   #timer: NodeJS.Timeout | undefined
-  #writing: Promise<void> | undefined
+  #round: Promise<void> | undefined
+  #looks = false
   #closed = false
 
-  constructor(states: Pick<FlowStates, 'active'>, options: ActivityOptions = {}) {
+  constructor(states: Pick<FlowStates, 'active' | 'takeActiveBySql'>, options: ActivityOptions = {}) {
     this.#states = states
     this.#options = { writeMs: WRITE_MS, waitingFlows: WAITING_FLOWS, ...options }
+  }
+
+  /** Looks from now on for what SQL publishes: nobody tells of that. */
+  start(): void {
+    this.#looks = true
+    this.#arm()
   }
 
   /** An event of this flow was stored at `at`, in milliseconds since the epoch on the store's clock. */
   published({ tenant, flow }: FlowRef, at: number): void {
     const tag = flowTag({ tenant, flow })
-    if (!this.#waiting.has(tag) && this.#waiting.size >= this.#options.waitingFlows) return
-    this.#waiting.set(tag, { tenant, flow, at, tries: 0 })
+    const known = this.#waiting.get(tag)
+    if (!known && this.#waiting.size >= this.#options.waitingFlows) return
+    // What SQL published is heard of late: it must not hide what came after it.
+    this.#waiting.set(tag, { tenant, flow, at: Math.max(at, known?.at ?? at), tries: 0 })
     this.#arm()
   }
 
@@ -48,18 +58,32 @@ export class Activity {
   async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
-    await this.#writing
+    await this.#round
     await this.#write()
+  }
+
+  /** Takes what there is room for: what is taken is nowhere else. */
+  async #look(): Promise<void> {
+    for (let more = this.#looks; more && !this.#closed; ) {
+      const room = Math.min(WRITE_FLOWS, this.#options.waitingFlows - this.#waiting.size)
+      if (room <= 0) return
+      // The store is away: what SQL has noted stays there.
+      const taken = await this.#states.takeActiveBySql(room).catch(() => [])
+      for (const { tenant, flow, at } of taken) this.published({ tenant, flow }, at)
+      more = taken.length === room
+    }
   }
 
   #arm(): void {
     if (this.#timer || this.#closed) return
     this.#timer = setTimeout(() => {
-      this.#writing = this.#write().finally(() => {
-        this.#timer = undefined
-        this.#writing = undefined
-        if (this.#waiting.size > 0) this.#arm()
-      })
+      this.#round = this.#look()
+        .then(() => this.#write())
+        .finally(() => {
+          this.#timer = undefined
+          this.#round = undefined
+          if (this.#looks || this.#waiting.size > 0) this.#arm()
+        })
     }, this.#options.writeMs)
     this.#timer.unref()
   }

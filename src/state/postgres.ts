@@ -117,6 +117,18 @@ export class PostgresStates implements FlowStates {
     )
   }
 
+  async takeActiveBySql(flows: number): Promise<FlowActivity[]> {
+    return this.#db.scoped('all', (tx) =>
+      tx.query<FlowActivity>(
+        // SKIP LOCKED: a user's open transaction publishes to that flow once more, and it is taken after that.
+        `DELETE FROM spillway.sql_activity WHERE (tenant, flow) IN (
+           SELECT tenant, flow FROM spillway.sql_activity LIMIT $1 FOR UPDATE SKIP LOCKED)
+         RETURNING tenant, flow, (extract(epoch FROM at) * 1000)::float8 AS at`,
+        [flows],
+      ),
+    )
+  }
+
   async list(tenant: string, query: FlowQuery): Promise<FlowSummary[]> {
     const { engagement, status, limit } = checkFlowQuery(query)
     const rows = await this.#db.scoped([tenant], (tx) =>

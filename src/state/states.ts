@@ -80,6 +80,11 @@ export interface FlowStates {
    * others are held by another transaction at this moment, or are not there.
    */
   active(flows: readonly FlowActivity[]): Promise<FlowRef[]>
+  /**
+   * Takes, from all processes, flows that `spillway.publish()` has published to: the caller is the one who notes
+   * them. At most `flows` of them, in no order.
+   */
+  takeActiveBySql(flows: number): Promise<FlowActivity[]>
   /** Order: last active first. */
   list(tenant: string, query: FlowQuery): Promise<FlowSummary[]>
 }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { SpillwayError } from '../errors.js'
 import { Lead } from './lead.js'
-import type { Beat, FleetMember, Surroundings, TermRedis, TermRow, TermTable } from './ports.js'
+import type { Beat, Surroundings, TermRedis, TermRow, TermStatus, TermStep, TermTable } from './ports.js'
 import { REAL } from './ports.js'
-import { liveOf, situationOf } from './situation.js'
+import { liveOf, matchesTerm, situationOf } from './situation.js'
 import { decide, type Situation, type Step } from './states.js'
 import {
   fenceFloor,
@@ -16,6 +16,8 @@ import {
 import { DRIFT, leaseWindow, type Timing } from './timing.js'
 import { RedisView } from './view.js'
 
+export type { TermStatus, TermStep } from './ports.js'
+
 export interface ControllerOptions {
   readonly name: string
   readonly table: TermTable
@@ -25,25 +27,6 @@ export interface ControllerOptions {
   readonly around?: Surroundings
   /** Told of every step that this instance takes, and of every change that it sees. */
   readonly onStep?: (step: TermStep) => void
-}
-
-/** Something that happened to the term, as operators see it. */
-export interface TermStep {
-  readonly step: Step['do'] | 'opened' | 'closing' | 'trust lost' | 'view' | 'failed'
-  readonly number: number
-  readonly store: StoreName
-  readonly detail: string
-}
-
-/** What an instance knows of the term, for operators. */
-export interface TermStatus {
-  readonly row: TermRow | undefined
-  readonly fleet: readonly FleetMember[]
-  /** The reign that this instance trusts now. */
-  readonly reign: { readonly number: number; readonly store: StoreName } | undefined
-  readonly trusted: boolean
-  readonly view: string
-  readonly life: string
 }
 
 /**
@@ -60,6 +43,8 @@ export class Controller implements Term {
   readonly #listeners = new Set<() => void>()
   #beat: Beat | undefined
   #trustedUntil = Number.NEGATIVE_INFINITY
+  /** Trust in an open reign alone: until then no other can have been opened, also once it is known to close. */
+  #openUntil = Number.NEGATIVE_INFINITY
   /** When the last answered beat was sent. */
   #beatAt = Number.NEGATIVE_INFINITY
   #quarantinedUntil = Number.NEGATIVE_INFINITY
@@ -89,8 +74,8 @@ export class Controller implements Term {
       redis,
       timing: this.#timing,
       around: this.#around,
-      identity: () => this.#view?.identity ?? null,
       failed: (error) => this.#fail(error),
+      carried: () => this.#hurry(),
     })
   }
 
@@ -118,6 +103,7 @@ export class Controller implements Term {
       store,
       sign: onRedis ? `${number}:open:${row.attempt}` : '',
       marker: (onRedis && this.#options.redis?.markerKey) || '',
+      identity: (onRedis && row.identity) || '',
       fenceFloor: fenceFloor(number),
       quarantined: this.#around.now() < this.#quarantinedUntil,
     }
@@ -130,6 +116,7 @@ export class Controller implements Term {
       reign: this.reign,
       trusted: this.#around.now() < this.#trustedUntil,
       view: this.#view?.view ?? 'none',
+      problem: this.#view?.problem ?? null,
       life: this.life,
     }
   }
@@ -150,7 +137,8 @@ export class Controller implements Term {
     this.#busy += 1
     try {
       const answer = await run(reign)
-      const still = onward || this.reign?.number === reign.number
+      // What began before the closing was known is waited for: its answer counts, or every turn would fail somebody.
+      const still = onward || this.#counts(reign.number)
       if (!still)
         throw new SpillwayError('OUTCOME_UNKNOWN', `Term ${reign.number} ended before the answer came`)
       return answer
@@ -158,6 +146,10 @@ export class Controller implements Term {
       this.#busy -= 1
       if (this.#busy === 0 && this.#beat?.row.phase === 'closing') this.#hurry()
     }
+  }
+
+  #counts(number: number): boolean {
+    return this.#beat?.row.number === number && this.#around.now() < this.#openUntil
   }
 
   /** Never once a closing is known: the others count on it that nothing more comes from here. */
@@ -189,6 +181,7 @@ export class Controller implements Term {
   async close(): Promise<void> {
     this.#closed = true
     // The others no longer wait for this life once it has left.
+    this.#openUntil = Number.NEGATIVE_INFINITY
     this.#trustedUntil = Number.NEGATIVE_INFINITY
     this.#cancel?.()
     this.#cancelTrust?.()
@@ -200,23 +193,12 @@ export class Controller implements Term {
 
   #me() {
     const { view = 'none', identity = null } = this.#view ?? {}
-    return { life: this.life, name: this.#options.name, view, identity, matches: this.#matches() }
-  }
-
-  /** Whether the Redis that it sees is the one that the term was opened on, with this term's marker. */
-  #matches(): boolean {
-    const row = this.#beat?.row
-    // What is seen while a term closes may be the next one's already: counted against that, it would close it too.
-    if (row?.phase === 'closing') return true
-    // A look from before this reign was heard of says nothing about it.
-    if (row?.store !== 'redis' || !this.#view || this.#view.lookedAt <= this.#heardAt) return true
-    const expected = [`${row.number}:open:${row.attempt}`, `${row.number}:carrying:${row.attempt}`]
-    return this.#view.identity === row.identity && expected.includes(this.#view.marker ?? '')
+    const matches = matchesTerm(this.#beat?.row, this.#view, this.#heardAt)
+    return { life: this.life, name: this.#options.name, view, identity, matches }
   }
 
   #viewChanged(): void {
-    const { number = 0, store = 'postgres' } = this.#beat?.row ?? {}
-    this.#say('view', number, store, this.#view?.view ?? 'none')
+    this.#say('view', this.#view?.view ?? 'none')
     this.#hurry()
   }
 
@@ -255,8 +237,8 @@ export class Controller implements Term {
       const { row } = await this.#ask()
       if (this.#closed) return
       const situation = this.#situation()
-      if (situation.healthy && row.store === 'postgres') await this.#lead.bulk(row)
-      await this.#take(decide(situation), row)
+      const early = situation.healthy && row.store === 'postgres' && !this.#lead.bulked(row)
+      await this.#take(decide(early ? { ...situation, healthy: false } : situation), row)
     } catch (error) {
       // Whatever it was: an instance that stopped beating would only be worse off. The next turn tries again.
       if (!(error instanceof SpillwayError && error.temporary)) this.#fail(error)
@@ -282,6 +264,7 @@ export class Controller implements Term {
     const known = askedAt - this.#beatAt < this.#timing.longestLeaseMs
     this.#beatAt = askedAt
     if (known) this.#trustedUntil = askedAt + this.#timing.trustMs
+    if (row.phase === 'open') this.#openUntil = this.#trustedUntil
     this.#quarantinedUntil = this.#around.now() + Math.max(row.quarantineMs ?? 0, 0) * DRIFT
     this.#cancelTrust?.()
     this.#cancelTrust = this.#around.after(this.#trustedUntil - this.#around.now() + 1, () => this.#show())
@@ -289,7 +272,7 @@ export class Controller implements Term {
       this.#heardAt = this.#around.now()
       this.#options.redis?.reconsider()
       void this.#view?.look()
-      this.#say(row.phase === 'open' ? 'opened' : 'closing', row.number, row.store, row.reason ?? '')
+      this.#say(row.phase === 'open' ? 'opened' : 'closing', row.reason ?? '')
       this.#healthySince = undefined
     }
     if (row.phase === 'open' && row.store === this.#asked?.store) this.#asked = null
@@ -330,7 +313,7 @@ export class Controller implements Term {
 
   async #take(step: Step, row: TermRow): Promise<void> {
     if (step.do === 'nothing') return
-    this.#say(step.do, row.number, row.store, 'reason' in step ? step.reason : '')
+    this.#say(step.do, 'reason' in step ? step.reason : '', row)
     this.#again = true
     await this.#lead.take(step, row)
   }
@@ -339,24 +322,18 @@ export class Controller implements Term {
   #show(): void {
     const reign = this.reign
     if (reign?.number === this.#shown?.number && reign?.store === this.#shown?.store) return
-    const { number = 0, store = 'postgres', phase } = this.#beat?.row ?? {}
-    if (!reign && phase === 'open' && this.#shown?.number === number)
-      this.#say('trust lost', number, store, '')
+    const { number = 0, phase } = this.#beat?.row ?? {}
+    if (!reign && phase === 'open' && this.#shown?.number === number) this.#say('trust lost', '')
     this.#shown = reign
     for (const told of [...this.#listeners]) told()
   }
 
   #fail(error: unknown): void {
-    const { number = 0, store = 'postgres' } = this.#beat?.row ?? {}
-    this.#say(
-      'failed',
-      number,
-      store,
-      error instanceof Error ? (error.stack ?? error.message) : String(error),
-    )
+    this.#say('failed', error instanceof Error ? (error.stack ?? error.message) : String(error))
   }
 
-  #say(step: TermStep['step'], number: number, store: StoreName, detail: string): void {
+  #say(step: TermStep['step'], detail: string, row = this.#beat?.row): void {
+    const { number = 0, store = 'postgres' } = row ?? {}
     this.#options.onStep?.({ step, number, store, detail })
   }
 }

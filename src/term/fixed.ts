@@ -52,7 +52,7 @@ export class FixedTerm implements Term {
     const quarantineMs = Math.max(row.quarantine ?? 0, 0) * DRIFT
     const { number } = row
     return new FixedTerm(
-      { number, store: 'postgres', sign: '', marker: '', fenceFloor: fenceFloor(number) },
+      { number, store: 'postgres', sign: '', marker: '', identity: '', fenceFloor: fenceFloor(number) },
       quarantineMs,
     )
   }

@@ -11,10 +11,19 @@ export interface LeadParts {
   readonly redis: TermRedis | undefined
   readonly timing: Timing
   readonly around: Surroundings
-  /** Of the Redis that this instance sees. */
-  readonly identity: () => string | null
   /** Told of what should not have happened. */
   readonly failed: (error: unknown) => void
+  /** Told that something was carried, so that what it was for goes on. */
+  readonly carried: () => void
+}
+
+interface CarryOver {
+  /** Of the term that ends. */
+  readonly number: number
+  readonly attempt: string
+  readonly identity: string | null
+  readonly state: 'done' | 'failed'
+  readonly count: number
 }
 
 /** What one instance does in a turn: its own stop, and what whoever leads has to do for all. */
@@ -23,8 +32,11 @@ export class Lead {
   readonly #parts: LeadParts
   #stopped = 0
   #ledSince: number | undefined
-  #carried: { number: number; attempt: string; state: 'done' | 'failed'; count: number } | undefined
+  #carried: CarryOver | undefined
   #bulkFor = 0
+  /** What is being carried, one after the other; the beats go on meanwhile. */
+  #carrying: Promise<void> = Promise.resolve()
+  #underWay = 0
 
   constructor(parts: LeadParts) {
     this.#parts = parts
@@ -43,6 +55,7 @@ export class Lead {
 
   /** What became of the carry-over at the end of a term. */
   carried(number: number): Situation['carried'] {
+    if (this.#underWay > 0) return 'not yet'
     return this.#carried?.number === number ? this.#carried.state : 'not yet'
   }
 
@@ -53,11 +66,13 @@ export class Lead {
     else this.#ledSince ??= this.#parts.around.now()
   }
 
-  /** What can be carried while PostgreSQL still reigns makes the closing short. */
-  async bulk({ number }: TermRow): Promise<void> {
-    if (this.#bulkFor === number) return
-    this.#bulkFor = number
-    await this.#carryAll(number, 'bulk').catch((error: unknown) => this.#tell(error))
+  /** Carries what can be while PostgreSQL still reigns, which makes the closing short; answers whether that is done. */
+  bulked({ number }: TermRow): boolean {
+    if (this.#bulkFor !== number) {
+      this.#bulkFor = number
+      this.#begin(async () => void (await this.#carryAll(number, 'bulk').catch((error) => this.#tell(error))))
+    }
+    return this.#underWay === 0
   }
 
   async take(step: Step, row: TermRow): Promise<void> {
@@ -78,24 +93,44 @@ export class Lead {
         await table.turnBack(row.number, life)
         return
       case 'carry':
-        return this.#carry(row)
+        if (this.#underWay === 0) this.#begin(() => this.#carry(row))
+        return
       case 'open':
         await table.open(row.number, life, this.#opening(row, step.early))
         return
     }
   }
 
-  async #carry(row: TermRow): Promise<void> {
+  /** Not waited for: without its beats this life would be taken for gone, and an instance would trust nothing. */
+  #begin(carry: () => Promise<void>): void {
+    this.#underWay += 1
+    this.#carrying = this.#carrying.then(carry).finally(() => {
+      this.#underWay -= 1
+      this.#parts.carried()
+    })
+  }
+
+  async #carry({ number }: TermRow): Promise<void> {
     const attempt = randomUUID()
+    this.#carried = { number, attempt, identity: null, state: 'failed', count: 0 }
     try {
+      // The mark comes first: what Redis loses from now on takes it along, or shows in another identity.
+      const identity = await this.#mark(number + 1, attempt)
+      if (identity === undefined) return
       // Also from one Redis to another: leases that were reclaimed must be known there.
-      const count = await this.#carryAll(row.number, 'rest')
-      const marked = await this.#parts.redis?.mark(row.number + 1, attempt)
-      this.#carried = { number: row.number, attempt, state: marked ? 'done' : 'failed', count }
+      const count = await this.#carryAll(number, 'rest')
+      this.#carried = { number, attempt, identity, state: 'done', count }
     } catch (error) {
       this.#tell(error)
-      this.#carried = { number: row.number, attempt, state: 'failed', count: 0 }
     }
+  }
+
+  /** Answers in which Redis; undefined if the mark is not there. */
+  async #mark(number: number, attempt: string): Promise<string | undefined> {
+    const { redis } = this.#parts
+    if (!(await redis?.mark(number, attempt))) return undefined
+    const seen = await redis?.look()
+    return seen?.marker === `${number}:carrying:${attempt}` ? seen.identity : undefined
   }
 
   async #carryAll(number: number, part: 'bulk' | 'rest'): Promise<number> {
@@ -105,14 +140,14 @@ export class Lead {
   }
 
   #opening(row: TermRow, early: boolean): Opening {
-    const { timing, identity } = this.#parts
+    const { timing } = this.#parts
     const toRedis = row.want === 'redis'
     const carried = toRedis ? this.#carried : undefined
     return {
-      identity: toRedis ? identity() : null,
+      identity: carried?.identity ?? null,
       attempt: carried?.attempt ?? null,
-      // Leases that nobody has reclaimed may still be held; a new Redis may have lost some.
-      quarantineMs: early && !(toRedis && row.store === 'redis') ? 0 : timing.longestLeaseMs * DRIFT,
+      // Leases that nobody has reclaimed may still be held.
+      quarantineMs: early ? 0 : timing.longestLeaseMs * DRIFT,
       healthyMs: row.store === 'redis' ? healthyAfter(row, toRedis, timing) : row.healthyMs,
       early,
       carried: carried?.count ?? 0,

@@ -1,4 +1,4 @@
-import type { Reason } from './states.js'
+import type { Reason, Step } from './states.js'
 import type { Participant, StoreName } from './term.js'
 
 /** An instance's view of Redis; `none` for one that is not given any. */
@@ -84,6 +84,27 @@ export interface TermRedis {
   confirm(number: number, attempt: string): Promise<boolean>
   /** Asks again whether the server that answers may be used. */
   reconsider(): void
+}
+
+/** Something that happened to the term, as operators see it. */
+export interface TermStep {
+  readonly step: Step['do'] | 'opened' | 'closing' | 'trust lost' | 'view' | 'failed'
+  readonly number: number
+  readonly store: StoreName
+  readonly detail: string
+}
+
+/** What an instance knows of the term, for operators. */
+export interface TermStatus {
+  readonly row: TermRow | undefined
+  readonly fleet: readonly FleetMember[]
+  /** The reign that this instance trusts now. */
+  readonly reign: { readonly number: number; readonly store: StoreName } | undefined
+  readonly trusted: boolean
+  readonly view: string
+  /** What the last look at Redis failed with. */
+  readonly problem?: string | null
+  readonly life: string
 }
 
 /** Time and chance, which a simulation makes its own. */

@@ -30,6 +30,7 @@ export class PostgresTerm implements TermTable {
     )
   }
 
+  /** Only from who was taken for gone: a statement that comes late would take the lead from one that lives, and all would wait anew. */
   takeOver(number: number, from: string | null, life: string): Promise<boolean> {
     return this.#changed(
       `UPDATE spillway.term SET switcher = $3
@@ -58,6 +59,7 @@ export class PostgresTerm implements TermTable {
     })
   }
 
+  /** Only what this life leads: a statement that comes late would open the next term, for which nobody has stopped. */
   open(number: number, life: string, opening: Opening): Promise<boolean> {
     return this.#changed(
       `WITH opened AS (

@@ -50,7 +50,7 @@ export class RedisMarkers implements TermRedis {
     }
     // Memory that has run out, or a disk, shows in writes alone; every fourth bucket meets every server of a Cluster.
     const written = BUCKETS.filter((_, i) => i % 4 === 0).map((bucket) =>
-      client.call('set', key('spillway:probe', { token: bucket }), '1', 'PX', 60_000),
+      client.call('set', key('term:probe', { bucket }), '1', 'PX', 60_000),
     )
     const [markers] = await Promise.all([
       Promise.all(this.#keys.map((one) => client.call('get', one))),

@@ -1,4 +1,4 @@
-import type { Beat, FleetMember } from './ports.js'
+import type { Beat, FleetMember, Sight, TermRow } from './ports.js'
 import type { Situation } from './states.js'
 
 /** What an instance knows besides its last beat. */
@@ -46,3 +46,21 @@ export function situationOf({ row, fleet }: Beat, own: Knowledge): Situation {
 export function liveOf(fleet: readonly FleetMember[], trustMs: number): FleetMember[] {
   return fleet.filter(({ ageMs }) => ageMs < trustMs)
 }
+
+/**
+ * Whether the Redis that an instance sees is the one that the term was opened on, with this term's marker. `heardAt`:
+ * when it first heard of the row as it is.
+ */
+export function matchesTerm(row: TermRow | undefined, seen: Seen | undefined, heardAt: number): boolean {
+  // What is seen while a term closes may be the next one's already: counted against that, it would close it too.
+  if (row?.phase !== 'open' || row.store !== 'redis') return true
+  // A look from before this reign was heard of says nothing about it.
+  if (!seen || seen.lookedAt <= heardAt) return true
+  const { number, attempt, identity } = row
+  const expected = [`${number}:open:${attempt}`, `${number}:carrying:${attempt}`]
+  // A second line for `admits`: on a Cluster the identity changes with one server, and the others are used on.
+  return seen.identity === identity && expected.includes(seen.marker ?? '')
+}
+
+/** What an instance has seen of Redis, and when it last asked. */
+type Seen = { readonly [K in keyof Sight]: Sight[K] | null } & { readonly lookedAt: number }

@@ -64,7 +64,8 @@ function whileOpen({ store, majorityDown, wrongRedis, healthy, held, asked }: Si
 }
 
 function whileClosing(s: Situation): Step {
-  // First of all: the others wait for it.
+  // First of all: the others wait for it. Not with something under way, although an answer that comes now counts no
+  // more: two lines against a lock that is held here and was not reclaimed, and what goes on without trust has this one alone.
   if (!s.stopped && !s.busy) return { do: 'stop' }
   if (s.switcher === 'gone') return { do: 'take over' }
   if (s.switcher === 'live') return NOTHING

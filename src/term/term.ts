@@ -21,6 +21,11 @@ export interface Reign {
   /** Fences of this reign are greater, and smaller than those of the next one. */
   readonly fenceFloor: number
   /**
+   * Of the Redis that reigns; empty on PostgreSQL. What is for it must not go to another: one that came back with older data has this
+   * reign's marker too.
+   */
+  readonly identity: string
+  /**
    * Leases of the reign before may still be held that nobody knows of: what is known may be renewed, nothing granted.
    */
   readonly quarantined: boolean

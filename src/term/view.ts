@@ -14,6 +14,7 @@ export class RedisView {
   #view: View = 'unsure'
   #identity: string | null = null
   #marker: string | null = null
+  #problem: string | null = null
   #okSince: number | undefined
   #failed = 0
   #cancel: (() => void) | undefined
@@ -38,6 +39,11 @@ export class RedisView {
     return this.#lookedAt
   }
 
+  /** What the last look failed with. */
+  get problem(): string | null {
+    return this.#problem
+  }
+
   get identity(): string | null {
     return this.#identity
   }
@@ -59,12 +65,14 @@ export class RedisView {
     try {
       const { identity, marker } = await this.#redis.look()
       this.#failed = 0
+      this.#problem = null
       this.#lookedAt = begun
       const now = this.#around.now()
       this.#okSince ??= now
       this.#set(now - this.#okSince >= this.#timing.okMs ? 'ok' : 'unsure', identity, marker)
     } catch (error) {
       this.#okSince = undefined
+      this.#problem = error instanceof Error ? error.message : String(error)
       if (faultOf(error)?.kind === 'down') this.#failed += 1
       else this.#failed = 0
       this.#set(this.#failed >= 2 ? 'down' : 'unsure', this.#identity, this.#marker)

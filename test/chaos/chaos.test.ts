@@ -1,8 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import { afterEach, expect, it } from 'vitest'
 import { freshDatabase } from '../support/database.js'
+import { embeddedFolder } from '../support/embedded.js'
 import { startPostgres } from '../support/postgres.js'
 import { check, type Run } from './checker.js'
 import { Fleet } from './fleet.js'
@@ -83,9 +82,9 @@ it('P1 P2 P3: PostgreSQL stopped at once and started under load', { timeout: 120
 it('P1 P2: embedded, killed in the middle of writing, started on the same files', {
   timeout: 120_000,
 }, async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'spillway-chaos-'))
+  const folder = await embeddedFolder()
   cleanups.push(() => rmSync(folder, { recursive: true, force: true }))
-  const fleet = new Fleet({ SPILLWAY_DATA_DIR: join(folder, 'data') }, random)
+  const fleet = new Fleet({ SPILLWAY_DATA_DIR: folder }, random)
   cleanups.push(() => fleet.stop())
   await fleet.start()
   const world = populate(fleet)

@@ -1,10 +1,16 @@
+/** When something was seen (ms since the epoch), and at which address: for whoever looks for its cause. */
+export interface Circumstances {
+  readonly at?: number
+  readonly by?: string
+}
+
 /** An event as somebody saw it: its id in the log, and the key that its publisher gave it (`publisher:n`). */
-export interface Sighting {
+export interface Sighting extends Circumstances {
   readonly id: string
   readonly key: string
 }
 
-export interface GapSighting {
+export interface GapSighting extends Circumstances {
   /** First and last missing id, both inside. */
   readonly gap: { readonly from: string; readonly to: string; readonly reason: string }
 }

@@ -1,12 +1,15 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Client } from 'pg'
 import { eventually } from '../support/eventually.js'
 import { plan, play } from '../support/faults/schedule.js'
 import { startPostgres } from '../support/postgres.js'
-import { startRedis } from '../support/redis.js'
 import { check, type Problem, type Run } from './checker.js'
-import { LinkedFleet } from './linked-fleet.js'
+import { clock, LinkedFleet } from './linked-fleet.js'
 import { instanceNemeses, storeNemeses } from './nemeses.js'
 import { seeded } from './random.js'
+import { startRedisDuo } from './redis-duo.js'
 import { World } from './world.js'
 
 const INSTANCES = ['one', 'two', 'three']
@@ -50,13 +53,25 @@ export interface ChaosReport {
 /** Three instances on both stores, publishers and readers, and faults by the seed; then peace, and the reckoning. */
 export async function chaos({ seed, forMs, say, cleanup }: ChaosOptions): Promise<ChaosReport> {
   const random = seeded(seed)
-  const [postgres, redis] = await Promise.all([startPostgres(), startRedis()])
+  const [postgres, duo] = await Promise.all([startPostgres(), startRedisDuo()])
   cleanup(() => postgres.remove())
-  cleanup(() => redis.remove())
+  cleanup(() => duo.remove())
+  const folder = mkdtempSync(join(tmpdir(), 'spillway-chaos-'))
+  cleanup(async () => rmSync(folder, { recursive: true, force: true }))
   const { url, adminUrl } = await postgres.database()
-  const urls = { redis: redis.url, postgres: url }
+  const urls = { redis: duo.serving.url, postgres: url }
   // Victims are drawn apart from the plan: an instance more or less does not change the faults.
-  const fleet = await LinkedFleet.start({ names: INSTANCES, urls, env: ENV, random: seeded(seed + 1) })
+  const fleet = await LinkedFleet.start({
+    names: INSTANCES,
+    urls,
+    env: ENV,
+    say,
+    folder: (name) => {
+      mkdirSync(join(folder, name))
+      return join(folder, name)
+    },
+    random: seeded(seed + 1),
+  })
   cleanup(() => fleet.stop())
   const calm = () =>
     eventually(() => fleet.agreed('redis'), { what: 'a reign on Redis', withinMs: 60_000, everyMs: 100 })
@@ -79,16 +94,19 @@ export async function chaos({ seed, forMs, say, cleanup }: ChaosOptions): Promis
   )
   cleanup(async () => clearInterval(latecomers))
 
+  say(`${clock()} the schedules begin`)
   // Two schedules: a store and an instance may be broken at the same time, two stores never.
-  const schedules = [storeNemeses({ redis, postgres, fleet }), instanceNemeses(fleet)].map((nemeses) =>
-    play(plan(nemeses, { random, forMs, ...RHYTHM }), { say, signal: ending.signal }),
+  const schedules = [storeNemeses({ duo, postgres, fleet }), instanceNemeses(fleet)].map((nemeses) =>
+    play(plan(nemeses, { random, forMs, ...RHYTHM }), { say, signal: ending.signal, forMs }),
   )
   await Promise.race([Promise.all(schedules), fleet.crashed, world.failed])
   clearInterval(latecomers)
-  say('peace')
-  const run = await Promise.race([world.finish(calm), fleet.crashed, world.failed])
+  say(`${clock()} peace`)
+  const finished = Promise.race([world.finish(calm), fleet.crashed, world.failed])
+  const run = await finished.finally(async () => {
+    for (const line of [...(await turnsOf(adminUrl)), await fleet.reports()]) say(line)
+  })
   const turns = await turnsOf(adminUrl)
-  for (const turn of turns) say(turn)
   return {
     run,
     problems: check(run),

@@ -1,4 +1,5 @@
 import { eventually } from '../support/eventually.js'
+import { type Clock, newClock } from '../support/faults/clock.js'
 import { type Link, startLink } from '../support/faults/link.js'
 import type { Linked } from '../support/faults/link-faults.js'
 import type { Nemesis } from '../support/faults/nemesis.js'
@@ -11,6 +12,7 @@ interface Instance {
   readonly name: string
   readonly redis: Link
   readonly postgres: Link
+  readonly clock: Clock
   server: SpillwayServer | undefined
 }
 
@@ -31,6 +33,9 @@ export interface LinkedFleetOptions {
   readonly env: Readonly<Record<string, string>>
   /** What runs, as for spawnServer; default: the server itself. */
   readonly script?: readonly string[]
+  readonly say: (line: string) => void
+  /** A folder of an instance's own. */
+  readonly folder: (name: string) => string
   /** Chooses the victims; the same numbers choose the same ones. */
   readonly random: () => number
 }
@@ -58,7 +63,8 @@ export class LinkedFleet implements Addresses {
         startLink(options.urls.redis),
         startLink(options.urls.postgres),
       ])
-      fleet.#instances.push({ name, redis, postgres, server: undefined })
+      const clock = newClock(options.folder(name))
+      fleet.#instances.push({ name, redis, postgres, clock, server: undefined })
     }
     await Promise.all(fleet.#instances.map((instance) => fleet.#start(instance)))
     return fleet
@@ -80,8 +86,13 @@ export class LinkedFleet implements Addresses {
   }
 
   /** All ways to a store. */
-  links(store: StoreOfLink): Link[] {
+  links(store: StoreOfLink): readonly Link[] {
     return this.#instances.map((instance) => instance[store])
+  }
+
+  /** An instance's wall clock, for a fault. */
+  clock(): { name: string; clock: Clock } {
+    return this.#victim()
   }
 
   /** An instance's process, for a fault. */
@@ -124,6 +135,12 @@ export class LinkedFleet implements Addresses {
     return agree ? first?.number : undefined
   }
 
+  /** What each instance says of the term. */
+  async reports(): Promise<string> {
+    const reports = await Promise.all(this.#instances.map((instance) => reportOf(instance)))
+    return this.#instances.map(({ name }, i) => `${name}: ${JSON.stringify(reports[i])}`).join('\n')
+  }
+
   /** What the servers have logged last. */
   said(): string {
     return this.#instances.map(({ name, server }) => `--- ${name}\n${server?.said() ?? ''}`).join('\n')
@@ -143,6 +160,7 @@ export class LinkedFleet implements Addresses {
   async #start(instance: Instance): Promise<void> {
     const env = {
       ...this.#options.env,
+      ...instance.clock.env,
       SPILLWAY_INSTANCE_ID: instance.name,
       REDIS_URL: instance.redis.url,
       DATABASE_URL: instance.postgres.url,
@@ -154,6 +172,7 @@ export class LinkedFleet implements Addresses {
       what: 'the start',
     })
     instance.server = server
+    this.#options.say(`${clock()} ${instance.name} is at ${server.url}`)
     server.exited.then(() => {
       if (instance.server === server)
         this.#crash(new Error(`${instance.name} ended by itself: ${server.said()}`))
@@ -170,6 +189,11 @@ export class LinkedFleet implements Addresses {
   #urls(): string[] {
     return this.#instances.flatMap(({ server }) => server?.url ?? [])
   }
+}
+
+/** The time of day, as the turns have it. */
+export function clock(): string {
+  return new Date().toISOString().slice(11, 23)
 }
 
 async function reportOf({ server }: Instance): Promise<TermReport | undefined> {

@@ -1,18 +1,15 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import { Client } from 'pg'
 import { eventually } from '../support/eventually.js'
-import { startLink } from '../support/faults/link.js'
-import { follow, laggingPromotion, type RedisPair } from '../support/faults/redis-faults.js'
 import { plan, play } from '../support/faults/schedule.js'
 import { startPostgres } from '../support/postgres.js'
-import { type RedisServer, startRedis } from '../support/redis.js'
 import { LinkedFleet } from './linked-fleet.js'
 import { checkLocks, type Entry, grantsIn, type Write } from './lock-checker.js'
 import { instanceNemeses, storeNemeses } from './nemeses.js'
 import { seeded } from './random.js'
+import { startRedisDuo } from './redis-duo.js'
 
 const INSTANCES = ['one', 'two', 'three', 'four', 'five']
 /** Shorter than in production, as everything that follows from it: else a run would be one quarantine. */
@@ -43,25 +40,27 @@ export interface LockChaosReport {
 /** Five processes compete for ten locks on both stores while faults come by the seed; then the reckoning. */
 export async function lockChaos(options: LockChaosOptions): Promise<LockChaosReport> {
   const { seed, forMs, say, cleanup } = options
-  const [postgres, master, replica] = await Promise.all([startPostgres(), startRedis(), startRedis()])
-  cleanup(() => Promise.all([postgres.remove(), master.remove(), replica.remove()]))
+  const [postgres, duo] = await Promise.all([startPostgres(), startRedisDuo()])
+  cleanup(() => Promise.all([postgres.remove(), duo.remove()]))
   const { url, adminUrl } = await postgres.database()
   await asked(url, 'CREATE TABLE guarded (id bigserial, lock text NOT NULL, fence bigint NOT NULL)')
-  const logs = mkdtempSync(join(tmpdir(), 'spillway-lock-logs-'))
-  cleanup(async () => rmSync(logs, { recursive: true, force: true }))
-
+  const folder = mkdtempSync(join(tmpdir(), 'spillway-lock-chaos-'))
+  cleanup(async () => rmSync(folder, { recursive: true, force: true }))
+  const logs = join(folder, 'logs')
+  mkdirSync(logs)
   const fleet = await LinkedFleet.start({
     names: INSTANCES,
-    urls: { redis: master.url, postgres: url },
+    urls: { redis: duo.serving.url, postgres: url },
     env: { LOCK_LOGS: logs, LOCK_LONGEST_MS: String(LONGEST_MS) },
     script: ['test/chaos/lock-worker.js'],
+    say,
+    folder: (name) => {
+      mkdirSync(join(folder, name))
+      return join(folder, name)
+    },
     random: seeded(seed + 1),
   })
   cleanup(() => fleet.stop())
-  const replication = await startLink(master.url)
-  cleanup(() => replication.close())
-  const pair: RedisPair = { master, replica, replication, links: () => fleet.links('redis') }
-  await follow(pair)
   const calm = () =>
     eventually(() => fleet.agreed('redis'), { what: 'a reign on Redis', withinMs: 90_000, everyMs: 100 })
   await Promise.race([calm(), fleet.crashed])
@@ -70,15 +69,10 @@ export async function lockChaos(options: LockChaosOptions): Promise<LockChaosRep
   cleanup(async () => ending.abort())
   const impatience = setInterval(() => void hurryReturns(adminUrl), 1000)
   cleanup(async () => clearInterval(impatience))
-  const ofStores = [
-    ...storeNemeses({ redis: whoeverServes(pair), postgres, fleet }),
-    laggingPromotion(pair, () => pause(1000)),
-    laggingPromotion(pair, () => pause(2500)),
-  ]
   const random = seeded(seed)
   // Two schedules: a store and an instance may be broken at the same time, two stores never.
-  const schedules = [ofStores, instanceNemeses(fleet)].map((nemeses) =>
-    play(plan(nemeses, { random, forMs, ...RHYTHM }), { say, signal: ending.signal }),
+  const schedules = [storeNemeses({ duo, postgres, fleet }), instanceNemeses(fleet)].map((nemeses) =>
+    play(plan(nemeses, { random, forMs, ...RHYTHM }), { say, signal: ending.signal, forMs }),
   )
   await Promise.race([Promise.all(schedules), fleet.crashed])
   say('peace')
@@ -105,13 +99,6 @@ export async function lockChaos(options: LockChaosOptions): Promise<LockChaosRep
     turns: turns?.count ?? 0,
     said,
   }
-}
-
-/** The Redis that serves, after a promotion another one. */
-function whoeverServes(pair: RedisPair): RedisServer {
-  return new Proxy(pair.master, {
-    get: (_, name: keyof RedisServer) => pair.master[name],
-  })
 }
 
 function readLogs(folder: string): Entry[][] {

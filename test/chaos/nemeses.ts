@@ -1,20 +1,22 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { eventually } from '../support/eventually.js'
+import { clockJump } from '../support/faults/clock.js'
 import { LINK_FAULTS, type LinkFault, linkFault } from '../support/faults/link-faults.js'
 import type { Nemesis } from '../support/faults/nemesis.js'
 import { postgresKilled, postgresStopped, processFrozen } from '../support/faults/process-faults.js'
 import { clientsPaused, redisFlushed, redisFrozen, redisKilled } from '../support/faults/redis-faults.js'
 import type { PostgresServer } from '../support/postgres.js'
-import type { RedisServer } from '../support/redis.js'
 import type { LinkedFleet } from './linked-fleet.js'
+import type { RedisDuo } from './redis-duo.js'
 
 /** Faults of the stores themselves, seen by every instance. */
 export function storeNemeses(parts: {
-  readonly redis: RedisServer
+  readonly duo: RedisDuo
   readonly postgres: PostgresServer
   readonly fleet: LinkedFleet
 }): Nemesis[] {
-  const { redis, postgres, fleet } = parts
+  const { duo, postgres, fleet } = parts
+  const redis = duo.serving
   const ofRedis = () => [
     redisKilled(redis, 'same'),
     redisKilled(redis, 'empty'),
@@ -24,6 +26,7 @@ export function storeNemeses(parts: {
     redisFlushed(redis),
     clientsPaused(redis, 'ALL', 3000),
     clientsPaused(redis, 'WRITE', 600_000),
+    duo.promotion(fleet),
   ]
   return [
     ...ofRedis(),
@@ -35,9 +38,11 @@ export function storeNemeses(parts: {
 
 /** Faults of one instance or of its way to one store; the victim is chosen when the fault begins. */
 export function instanceNemeses(fleet: LinkedFleet): Nemesis[] {
-  return [fleet.killed(), processFrozen(() => fleet.process()), ...linkNemeses(fleet)]
+  const clocks = [-HOUR_MS, HOUR_MS].map((ms) => clockJump(ms, () => fleet.clock()))
+  return [fleet.killed(), processFrozen(() => fleet.process()), ...clocks, ...linkNemeses(fleet)]
 }
 
+const HOUR_MS = 3_600_000
 /** How long a fault waits for Redis to reign before it comes anyway. */
 const PATIENCE_MS = 10_000
 

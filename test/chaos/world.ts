@@ -91,8 +91,8 @@ export class World {
     let current: SseReader | undefined
     let reached = 0
     const full = () => reached >= wanted
-    const take = (frame: Frame) => {
-      const item = sightingOf(frame)
+    const take = (frame: Frame, by: string) => {
+      const item = { ...sightingOf(frame), at: Date.now(), by }
       seen.push(item)
       reached = Math.max(reached, seqOf('gap' in item ? item.gap.to : item.id))
       if (full()) current?.close()
@@ -107,7 +107,10 @@ export class World {
         }
         // The frames of this connection alone move the cursor, as in a browser.
         const url = `${base}/v1/flows/${flow}/stream?after=${after}`
-        const opened = await openStream(url, { lastEventId: last, onFrame: take }).catch(() => undefined)
+        const opened = await openStream(url, {
+          lastEventId: last,
+          onFrame: (frame) => take(frame, base),
+        }).catch(() => undefined)
         if (!opened) {
           await breathe()
           continue
@@ -169,8 +172,8 @@ export class World {
 
   async #publishNext(flow: string, key: string): Promise<void> {
     this.#attempted.get(flow)?.add(key)
-    const id = await this.#publishOnce(flow, key)
-    this.#acknowledged.get(flow)?.push({ id, key })
+    const { id, by } = await this.#publishOnce(flow, key)
+    this.#acknowledged.get(flow)?.push({ id, key, at: Date.now(), by })
     this.#acks += 1
     const due = this.#waiting.filter(({ acks }) => acks <= this.#acks)
     this.#waiting = this.#waiting.filter(({ acks }) => acks > this.#acks)
@@ -178,12 +181,12 @@ export class World {
   }
 
   /** Repeats until somebody answers; the key makes the repeats one event, or in a fast flow two at worst. */
-  async #publishOnce(flow: string, key: string): Promise<string> {
+  async #publishOnce(flow: string, key: string): Promise<{ id: string; by: string }> {
     const body = JSON.stringify({ type: 'step', payload: { key }, source: 'chaos', key })
     const path = `/v1/flows/${flow}/events${this.#fast.has(flow) ? '?durability=fast' : ''}`
     for (;;) {
-      const { status, text } = await this.#ask(path, { method: 'POST', body })
-      if (status === 201) return (JSON.parse(text) as { id: string }).id
+      const { status, text, by } = await this.#ask(path, { method: 'POST', body })
+      if (status === 201) return { id: (JSON.parse(text) as { id: string }).id, by }
       if (status !== 0 && status !== 503) throw new Error(`publish was answered ${status}: ${text}`)
       if (status === 0 || UNKNOWN.test(text)) this.#repeated.add(key)
       await breathe()
@@ -208,18 +211,18 @@ export class World {
   }
 
   /** Status 0: no whole answer came. */
-  async #ask(path: string, init: RequestInit): Promise<{ status: number; text: string }> {
+  async #ask(path: string, init: RequestInit): Promise<{ status: number; text: string; by: string }> {
     const base = this.#addresses.pick()
     if (base === undefined) {
       await this.#addresses.some()
-      return { status: 0, text: '' }
+      return { status: 0, text: '', by: '' }
     }
     try {
       const headers = { 'content-type': 'application/json' }
       const answer = await fetch(`${base}${path}`, { headers, signal: AbortSignal.timeout(15_000), ...init })
-      return { status: answer.status, text: await answer.text() }
+      return { status: answer.status, text: await answer.text(), by: base }
     } catch {
-      return { status: 0, text: '' }
+      return { status: 0, text: '', by: base }
     }
   }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OPTIONS } from '../../src/config.js'
 import { freshDatabase } from '../support/database.js'
+import { embeddedFolder } from '../support/embedded.js'
 import type { FreshDatabase } from '../support/postgres.js'
 import { type Command, run } from './running.js'
 
@@ -94,7 +95,7 @@ describe('beside a server that holds the embedded store', () => {
   let server: Command
   let url: string
   beforeAll(async () => {
-    dataDir = await mkdtemp(join(tmpdir(), 'spillway-cli-'))
+    dataDir = await embeddedFolder()
     env = {
       SPILLWAY_DATA_DIR: dataDir,
       SPILLWAY_PORT: '0',

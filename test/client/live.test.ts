@@ -1,8 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Message, SpillwayClient } from '../../client/index.js'
+import { embeddedFolder } from '../support/embedded.js'
 import { eventually } from '../support/eventually.js'
 import { freePort } from '../support/processes.js'
 import { spawnServer } from '../support/server.js'
@@ -185,7 +184,7 @@ describe('the client on a real server', () => {
 
 describe('the client on a server that is killed', () => {
   test('has every acknowledged event once and in order', async () => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'spillway-client-kill-'))
+    const dataDir = await embeddedFolder()
     const env = { SPILLWAY_DATA_DIR: dataDir, SPILLWAY_PORT: String(await freePort()) }
     let server = await spawnServer(env)
     const reader = new SpillwayClient({ baseUrl: server.url })

@@ -1,10 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import type { FastifyPluginAsync } from 'fastify'
 import type { Config } from '../../src/config.js'
 import { createServer } from '../../src/http/server.js'
 import { Spillway } from '../../src/index.js'
+import { embeddedFolder } from '../support/embedded.js'
 import { freePort } from '../support/processes.js'
 
 /** A Spillway on the embedded store in this process, that can stop and start again on the same files and port. */
@@ -22,7 +21,7 @@ export async function startEmbedded(
   config: Partial<Config> = {},
   plugins: (spillway: Spillway) => FastifyPluginAsync[] = () => [],
 ): Promise<Running> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'spillway-client-'))
+  const dataDir = await embeddedFolder()
   const port = await freePort()
   let parts: { spillway: Spillway; drain: () => Promise<void> } | undefined
   const running: Running = {

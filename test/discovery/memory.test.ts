@@ -1,14 +1,18 @@
+import { rm } from 'node:fs/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { makeSample } from '../../examples/discovery/data/make-sample.js'
+import { embeddedFolder } from '../support/embedded.js'
 import { startLife } from './flows.js'
-import { testFile, testFolder } from './tables.js'
+import { testFile } from './tables.js'
 
 const MIB = 2 ** 20
 
 describe('a large file', () => {
   it('is imported within a small heap: 60,000 rows in 96 MiB', { timeout: 240_000 }, async () => {
     const file = await testFile(makeSample(60_000, 7))
-    const life = startLife({ file, dataDir: await testFolder(), postgres: 'embedded', flow: 'large' }, [
+    const dataDir = await embeddedFolder()
+    onTestFinished(() => rm(dataDir, { recursive: true, force: true }))
+    const life = startLife({ file, dataDir, postgres: 'embedded', flow: 'large' }, [
       '--max-old-space-size=96',
       '--expose-gc',
     ])

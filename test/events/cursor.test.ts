@@ -139,6 +139,10 @@ describe('in a fast flow, whose store has changed', () => {
     const unsure = { ...behind, reign: { number: 7, certain: false } }
     expect(resume(unsure, { term: 8, seq: 4 })).toEqual({ term: 8, after: 4, gap: undefined })
   })
+  it('a reader keeps what a store does not have that may not be the reigning one', () => {
+    const other = { ...behind, term: 7, reign: { number: 7, certain: false } }
+    expect(resume(other, { term: 7, seq: 12 })).toEqual({ term: 7, after: 12, gap: undefined })
+  })
   it('a cursor of a reign that surely never was is nobody’s', () => {
     expect(resume(behind, { term: 8, seq: 4 })).toMatchObject({ after: 0, gap: { reason: 'unknown' } })
   })

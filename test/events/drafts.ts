@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Batch, Draft, EventLog, Outcome, Retention, StoredEvent } from '../../src/events/log.js'
+import type { Batch, Draft, LogReader, Outcome, Retention, StoredEvent } from '../../src/events/log.js'
 import type { FlowRef } from '../../src/tenant.js'
 
 export function draft(ref: FlowRef, over: Partial<Draft> = {}): Draft {
@@ -34,7 +34,7 @@ export function seqsOf(outcomes: readonly Outcome[]): number[] {
 }
 
 /** The whole log of a flow, page by page. */
-export async function readAll(log: EventLog, ref: FlowRef, limit = 1000): Promise<StoredEvent[]> {
+export async function readAll(log: LogReader, ref: FlowRef, limit = 1000): Promise<StoredEvent[]> {
   const events: StoredEvent[] = []
   for (let after = 0; ; ) {
     const page = await log.read(ref, { after, order: 'asc', limit })

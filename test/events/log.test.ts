@@ -1,55 +1,69 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { FastLog } from '../../src/events/fast.js'
+import { Kinds } from '../../src/events/kinds.js'
 import { PostgresLog } from '../../src/events/postgres.js'
+import type { Database } from '../../src/postgres/client.js'
 import { EmbeddedDatabase } from '../../src/postgres/embedded.js'
 import { migrate } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import type { FlowRef } from '../../src/tenant.js'
+import { FixedTerm } from '../../src/term/fixed.js'
 import { holdFlow, type Outside, openOutside, somebodyWaits } from '../postgres/outside.js'
 import { freshDatabase } from '../support/database.js'
+import { embeddedFolder } from '../support/embedded.js'
 import { eventually } from '../support/eventually.js'
 import { startPgBouncer } from '../support/pgbouncer.js'
 import { draft, keep, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
 import { logConformance } from './log.conformance.js'
+import { stillStore } from './log-store.js'
+import { retainedConformance } from './retained.conformance.js'
 
-logConformance('PGlite', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'spillway-log-'))
-  const database = await EmbeddedDatabase.open(folder)
-  return {
-    database,
-    close: async () => {
-      await database.close()
-      await rm(folder, { recursive: true })
-    },
-  }
-})
-
-logConformance('PostgreSQL', async () => {
-  const fresh = await freshDatabase()
-  const database = new ServerDatabase({ url: fresh.url, listenUrl: null, poolSize: 4 })
-  return {
-    database,
-    close: async () => {
-      await database.close()
-      await fresh.drop()
-    },
-  }
-})
-
-logConformance('PostgreSQL behind PgBouncer in transaction mode', async () => {
-  const fresh = await freshDatabase()
-  const pooler = await startPgBouncer(fresh.url)
-  const database = new ServerDatabase({ url: pooler.url, listenUrl: null, poolSize: 4 })
-  return {
-    database,
-    close: async () => {
-      await database.close()
+const databases = {
+  PGlite: async () => {
+    const folder = await embeddedFolder()
+    return openedBy(await EmbeddedDatabase.open(folder), () => rm(folder, { recursive: true }))
+  },
+  PostgreSQL: async () => {
+    const fresh = await freshDatabase()
+    return openedBy(openServer(fresh.url), fresh.drop)
+  },
+  'PostgreSQL behind PgBouncer in transaction mode': async () => {
+    const fresh = await freshDatabase()
+    const pooler = await startPgBouncer(fresh.url)
+    return openedBy(openServer(pooler.url), async () => {
       await pooler.remove()
       await fresh.drop()
-    },
+    })
+  },
+}
+
+async function openedBy(database: Database, remove: () => Promise<void>) {
+  await migrate(database)
+  const close = async () => {
+    await database.close()
+    await remove()
   }
+  return { database, log: new PostgresLog(database), close }
+}
+
+function openServer(url: string): ServerDatabase {
+  return new ServerDatabase({ url, listenUrl: null, poolSize: 4 })
+}
+
+for (const [name, open] of Object.entries(databases)) {
+  logConformance(name, async () => {
+    const { log, close } = await open()
+    return { ...stillStore(log, 'durable', close), log }
+  })
+  retainedConformance(name, open)
+}
+
+logConformance('PostgreSQL, of fast flows under its reign', async () => {
+  const { database, log: postgres, close } = await databases.PostgreSQL()
+  const term = await FixedTerm.onPostgres(database)
+  const log = new FastLog({ term, redis: undefined, postgres, kinds: new Kinds(database) })
+  return { ...stillStore(log, 'fast', close), log }
 })
 
 describe('the event log beside other transactions', () => {
@@ -60,7 +74,7 @@ describe('the event log beside other transactions', () => {
   let watcher: Outside
   beforeAll(async () => {
     fresh = await freshDatabase()
-    database = new ServerDatabase({ url: fresh.url, listenUrl: null, poolSize: 4 })
+    database = openServer(fresh.url)
     await migrate(database)
     log = new PostgresLog(database)
     outside = await openOutside(fresh.adminUrl)

@@ -96,6 +96,48 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     kinds.close()
   })
 
+  it('leap from where a Redis that has lost a flow was let begin anew', async () => {
+    const ref = someFlow()
+    await reign(20, 'redis')
+    const kinds = new Kinds(database)
+    await kinds.base(ref, 20)
+    kinds.counted(ref, 1000, 20)
+    await database.scoped('all', (tx) => kinds.report(tx, 20))
+    kinds.close()
+    const late = new Kinds(database)
+    const base = await late.base(ref, 20)
+    expect(base).toBe(1000 + LEAP)
+    late.counted(ref, base + LEAP / 2, 20)
+    expect(late.base(ref, 20)).toBe(base)
+    late.close()
+    await reign(21, 'postgres')
+    expect(seqsOf(await log.appendIn(21, fast(ref), newBatch()))[0]).toBeGreaterThan(base + LEAP / 2)
+  })
+
+  it('are not taken for reported in a reign that is over', async () => {
+    const ref = someFlow()
+    await reign(22, 'redis')
+    let done = 0
+    const kinds = new Kinds({
+      scoped: async (tenants, run) => {
+        const answer = await database.scoped(tenants, run)
+        done += 1
+        return answer
+      },
+    })
+    await kinds.base(ref, 22)
+    await reign(23, 'postgres')
+    kinds.counted(ref, LEAP / 2 + 1, 22)
+    const refused = () =>
+      expect(() => kinds.base(ref, 22)).toThrow(expect.objectContaining({ code: 'TERM_UNKNOWN' }))
+    refused()
+    // Its report was asked for at once; PostgreSQL answers it, and has not taken it.
+    await eventually(() => done === 2, { what: 'the report' })
+    refused()
+    expect(seqsOf(await log.appendIn(23, fast(ref), newBatch()))).toEqual([LEAP + 1])
+    kinds.close()
+  })
+
   it('are reported also where more came while a report was under way', async () => {
     const ref = someFlow()
     await reign(13, 'redis')
@@ -149,13 +191,25 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     expect(events.map(({ seq }) => seq - first)).toEqual([4, 5, 6, 7, 8, 9])
   })
 
-  it('are not foreseen anew by who comes a reign too late', async () => {
+  it('are not given by who waited for the flow until the next reign had begun with it', async () => {
+    const ref = someFlow()
+    await reign(30, 'redis')
+    await baseOf(ref, 30)
+    // The row of the term as it was read before the wait.
+    await reign(29, 'postgres')
+    await expect(log.appendIn(29, fast(ref), newBatch())).rejects.toMatchObject({ code: 'TERM_UNKNOWN' })
+    await reign(31, 'postgres')
+    expect(seqsOf(await log.appendIn(31, fast(ref), newBatch()))).toEqual([LEAP + 1])
+  })
+
+  it('are not foreseen by who comes a reign too late', async () => {
     const ref = someFlow()
     await reign(8, 'redis')
     await baseOf(ref, 8)
     await reign(10, 'postgres')
     expect(seqsOf(await log.appendIn(10, fast(ref), newBatch()))).toEqual([LEAP + 1])
-    await baseOf(ref, 9)
+    for (const late of [ref, someFlow()])
+      await expect(baseOf(late, 9)).rejects.toMatchObject({ code: 'TERM_UNKNOWN', temporary: true })
     expect(seqsOf(await log.appendIn(10, fast(ref), newBatch()))).toEqual([LEAP + 2])
   })
 })

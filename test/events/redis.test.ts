@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { LEAP } from '../../src/events/kinds.js'
@@ -5,28 +7,24 @@ import type { StoredEvent } from '../../src/events/log.js'
 import { RedisLog } from '../../src/events/redis.js'
 import type { RedisClient } from '../../src/redis/client.js'
 import { key } from '../../src/redis/keys.js'
-import { fenceFloor, type Reign } from '../../src/term/term.js'
 import { openClient } from '../redis/open.js'
+import { eventually } from '../support/eventually.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
+import { reignOf } from '../term/reign.js'
 import { draft, eventOf, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
+import { upTo } from './readers.js'
 
-/** Without markers. */
-function reignOf(number: number): Reign {
-  return {
-    number,
-    store: 'redis',
-    sign: '',
-    marker: '',
-    fenceFloor: fenceFloor(number),
-    quarantined: false,
-  }
+function appendOnly({ folder }: RedisServer): string {
+  const files = join(folder, 'appendonlydir')
+  return join(files, readdirSync(files).find((name) => name.endsWith('.incr.aof')) ?? '')
 }
 
 describe('fast flows on Redis', () => {
   let server: RedisServer
   let redis: RedisClient
   let number = 1
-  let base = 0
+  let base: number | Promise<number> = 0
+  let identity = ''
   let log: RedisLog
   beforeAll(async () => {
     server = await startRedis()
@@ -38,12 +36,12 @@ describe('fast flows on Redis', () => {
       silenceMs: 1e9,
       term: {
         get reign() {
-          return reignOf(number)
+          return reignOf(number, { identity })
         },
         get last() {
           return this.reign
         },
-        operate: (run) => run(reignOf(number)),
+        operate: (run) => run(reignOf(number, { identity })),
         onChange: () => () => undefined,
         join: () => undefined,
       },
@@ -121,6 +119,22 @@ describe('fast flows on Redis', () => {
     number = 1
   })
 
+  it('gives no number again where what was carried over is lost again', async () => {
+    const ref = someFlow()
+    number = 10
+    await log.append(numbered(ref, 3), newBatch())
+    await redis.call('HSET', key('flow:log', ref), 'carried', '10')
+    number = 11
+    base = 5
+    expect(seqsOf(await log.append(numbered(ref, 1), newBatch()))).toEqual([6])
+    expect((await log.read(ref, { order: 'asc', limit: 10 })).position).toMatchObject({
+      term: 11,
+      termFrom: 6,
+    })
+    base = 0
+    number = 1
+  })
+
   it('reads any stretch as a list would, over terms and holes', async () => {
     const ref = someFlow()
     for (const term of [1, 3, 8]) {
@@ -152,6 +166,65 @@ describe('fast flows on Redis', () => {
     base = 500
     const ref = someFlow()
     expect(seqsOf(await log.append(numbered(ref, 2), newBatch()))).toEqual([501, 502])
+    base = 0
+    number = 3
+    await log.append(numbered(ref, 1), newBatch())
+    // What lies before was never here: it was not trimmed, in whichever term the flow goes on.
+    expect((await log.read(ref, { order: 'asc', limit: 1 })).position).toMatchObject({ term: 3, floor: 0 })
+    number = 1
+  })
+
+  it('sends nothing to another server than the reign’s, though it came back with the same marker', async () => {
+    const ref = someFlow()
+    identity = redis.identity ?? ''
+    expect(seqsOf(await log.append(numbered(ref, 1), newBatch()))).toEqual([1])
+    let known: (base: number) => void = () => undefined
+    base = new Promise((resolve) => (known = resolve))
+    const underWay = log.append(numbered(ref, 1), newBatch())
+    await server.kill()
+    await server.start('same')
+    await eventually(() => redis.usable && redis.identity !== identity, { what: 'the other server' })
+    known(0)
+    await expect(underWay).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
+    identity = ''
+    base = 0
+    expect(await readAll(log, ref)).toHaveLength(1)
+  })
+
+  it('is in order though Redis brings half a script back: cut off within it, and started twice', async () => {
+    const ref = someFlow()
+    number = 1
+    await log.append(numbered(ref, 40), newBatch())
+    number = 3
+    const batch = seqsOf(await log.append(numbered(ref, 30, 7_000_000), newBatch()))
+    const restart = async (meanwhile: () => void) => {
+      const { identity } = redis
+      await server.kill()
+      meanwhile()
+      await server.start('same')
+      await eventually(() => redis.usable && redis.identity !== identity, { what: 'the other server' })
+    }
+    const cut = () => readFileSync(appendOnly(server)).indexOf('7000020')
+    await eventually(() => cut() > 0, { what: 'the file has it' })
+    await restart(() => truncateSync(appendOnly(server), cut() + 4))
+    expect((await readAll(log, ref)).map(({ seq }) => seq)).toEqual(upTo(40))
+    number = 5
+    // As PostgreSQL tells it, which knows of the term that Redis has lost.
+    base = LEAP
+    const after = seqsOf(await log.append(numbered(ref, 30), newBatch()))
+    // What it had not carried out when it was started first it carries out now, in front of what came since.
+    await restart(() => undefined)
+    const whole = [...upTo(40), ...batch.slice(0, 20), ...after]
+    const { events, position } = await log.read(ref, { order: 'asc', limit: 1000 })
+    expect(events.map(({ seq }) => seq)).toEqual(whole)
+    expect(position).toMatchObject({ term: 5, floor: 0 })
+    for (const [i, at] of whole.entries()) {
+      const asc = await log.read(ref, { order: 'asc', limit: 1000, after: at })
+      expect(asc.events.map(({ seq }) => seq)).toEqual(whole.slice(i + 1))
+      const desc = await log.read(ref, { order: 'desc', limit: 1000, before: at })
+      expect(desc.events.map(({ seq }) => seq)).toEqual(whole.slice(0, i).reverse())
+    }
+    number = 1
     base = 0
   })
 

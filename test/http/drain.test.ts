@@ -93,7 +93,7 @@ it('says where it is to the command line of an embedded store, and takes that ba
   await running.server.drain()
   expect(existsSync(file)).toBe(false)
   await running.stop()
-})
+}, 60_000)
 
 it('says in one line why it cannot listen', async () => {
   const running = await start({ databaseUrl: database.url })

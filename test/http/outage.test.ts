@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.js'
 import { type PostgresServer, startPostgres } from '../support/postgres.js'
+import { startRedis } from '../support/redis.js'
 import { openStream } from '../support/sse.js'
 import { type Running, start } from './running.js'
 
@@ -44,6 +45,34 @@ it('while the store is away: alive, not ready, refusing for a time, and streams 
   reader.close()
   opened.close()
   await running.stop()
+})
+
+it('while PostgreSQL is away and Redis is there, a page has what the hot tail has, and says that there may be more', async () => {
+  const redis = await startRedis()
+  const running = await start({ databaseUrl: url, redisUrl: redis.url })
+  try {
+    const path = '/v1/flows/heard/events'
+    const reader = await openStream(`${running.url}/v1/flows/heard/stream?after=0`)
+    for (let n = 1; n <= 5; n++) await running.call('POST', path, { body: { type: 't', payload: n } })
+    await reader.until(({ frames }) => frames.filter(({ event }) => event === 't').length === 5)
+    await eventually(async () => (await redis.ask('XLEN', 'flow:events:{default:heard}')) === 5)
+    await postgres.stop('immediate')
+    const page = async (query: string) => {
+      const { status, json } = await running.call('GET', `${path}?${query}`)
+      const events = json.events as { id: string }[] | undefined
+      return [status, events?.map(({ id }) => id), json.next]
+    }
+    expect(await page('after=1-2')).toEqual([200, ['1-3', '1-4', '1-5'], '1-5'])
+    expect(await page('after=1-2&before=1-5')).toEqual([200, ['1-3', '1-4'], null])
+    expect(await page('before=1-3&order=desc')).toEqual([200, ['1-2', '1-1'], null])
+    expect(await page('after=1-5')).toEqual([503, undefined, undefined])
+    expect(await page('order=desc')).toEqual([503, undefined, undefined])
+    reader.close()
+  } finally {
+    await postgres.start()
+    await running.stop()
+    await redis.remove()
+  }
 })
 
 it('is not ready when events are stored and do not arrive', async () => {

@@ -5,6 +5,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { Config } from '../../src/config.js'
 import { createServer, type HttpServer } from '../../src/http/server.js'
 import { Spillway } from '../../src/index.js'
+import { embeddedFolder } from '../support/embedded.js'
 
 export interface Running {
   readonly url: string
@@ -35,7 +36,7 @@ export async function start(
   config: Partial<Config> = {},
   plugins: readonly FastifyPluginAsync[] = [],
 ): Promise<Running> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'spillway-http-'))
+  const dataDir = await (config.databaseUrl ? mkdtemp(join(tmpdir(), 'spillway-http-')) : embeddedFolder())
   const spillway = await Spillway.open({
     dataDir,
     config: { port: 0, logLevel: 'silent', drainMs: 500, ...config },

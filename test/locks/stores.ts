@@ -36,7 +36,7 @@ export interface OpenStore {
 /** `marker`: the one that stands for all, on a single Redis. */
 export function reignOf(store: Reign['store'], number: number, quarantined = false, marker = ''): Reign {
   const sign = store === 'redis' ? signOf(number) : ''
-  return { number, store, sign, marker, fenceFloor: fenceFloor(number), quarantined }
+  return { number, store, sign, marker, identity: '', fenceFloor: fenceFloor(number), quarantined }
 }
 
 /** Asks for one alone. Errors: its own, too. */

@@ -1,12 +1,11 @@
-import fs, { mkdtempSync, rmSync } from 'node:fs'
+import fs, { rmSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, expect, it } from 'vitest'
 import { Spillway } from '../../src/index.js'
+import { embeddedFolder } from '../support/embedded.js'
 
 const { fsyncSync } = fs
-const dataDir = mkdtempSync(join(tmpdir(), 'spillway-fsync-'))
+const dataDir = await embeddedFolder()
 
 afterEach(() => {
   fs.fsyncSync = fsyncSync

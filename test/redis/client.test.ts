@@ -2,7 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { RedisClient } from '../../src/redis/client.js'
 import { parseScript } from '../../src/redis/scripts.js'
 import { eventually } from '../support/eventually.js'
-import { type RedisServer, startRedis, startRedisCluster, startRedisSentinel } from '../support/redis.js'
+import { type RedisServer, startRedis } from '../support/redis.js'
+import { REDIS_KINDS } from '../support/redis-kinds.js'
 import { failure, openClient } from './open.js'
 
 const add = parseScript(
@@ -14,16 +15,7 @@ for _, word in ipairs(words) do redis.call('RPUSH', log, word) end
 return {sum, #words}`,
 )
 
-const kinds = {
-  standalone: async () => {
-    const server = await startRedis()
-    return { url: server.url, servers: [server], remove: () => server.remove() }
-  },
-  sentinel: () => startRedisSentinel(),
-  cluster: () => startRedisCluster(),
-}
-
-describe.each(Object.entries(kinds))('%s', (kind, start) => {
+describe.each(Object.entries(REDIS_KINDS))('%s', (kind, start) => {
   let redis: Awaited<ReturnType<typeof start>>
   let client: RedisClient
   const seen: string[] = []

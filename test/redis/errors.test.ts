@@ -4,7 +4,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { RedisClient } from '../../src/redis/client.js'
 import { parseScript } from '../../src/redis/scripts.js'
 import { eventually } from '../support/eventually.js'
-import { type RedisConfig, type RedisServer, startRedis, startRedisSentinel } from '../support/redis.js'
+import { type RedisConfig, type RedisServer, startRedis } from '../support/redis.js'
+import { startRedisSentinel } from '../support/redis-sentinel.js'
 import { failure, openClient } from './open.js'
 
 const open: { server?: RedisServer | undefined; client?: RedisClient; fake?: Server } = {}
@@ -186,6 +187,28 @@ describe('what is lost on the way', () => {
       expect(seen.size).toBe(2)
       // The sentinel that is asked here may learn of it later than the one that told the client.
       await eventually(async () => (await (await set.master()).ask('GET', 'b')) === '2')
+    } finally {
+      client.close()
+      await set.remove()
+    }
+  })
+
+  it('leaves a master that lives when the sentinels name another, and does not wait until it is told by that', async () => {
+    const set = await startRedisSentinel()
+    const seen = new Set<string>()
+    const client = openClient(set.url, {
+      onConnect: (identity) => {
+        seen.add(identity)
+        return 'use'
+      },
+    })
+    try {
+      await client.ready(5000)
+      const before = await set.master()
+      await set.failover()
+      await eventually(() => seen.size === 2, { withinMs: 8000, what: 'the new master is used' })
+      // Ten seconds later it hears of it too, and throws away what it was given meanwhile.
+      expect(String(await before.ask('INFO', 'replication'))).toContain('role:master')
     } finally {
       client.close()
       await set.remove()

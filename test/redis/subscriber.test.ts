@@ -6,7 +6,8 @@ import { connectionTo } from '../../src/redis/connection.js'
 import { Ear } from '../../src/redis/ear.js'
 import type { Subscriber } from '../../src/redis/subscriber.js'
 import { eventually } from '../support/eventually.js'
-import { type RedisServer, startRedis, startRedisCluster, startRedisSentinel } from '../support/redis.js'
+import { type RedisServer, startRedis } from '../support/redis.js'
+import { REDIS_KINDS } from '../support/redis-kinds.js'
 import { openClient } from './open.js'
 
 function listen(client: RedisClient) {
@@ -19,16 +20,7 @@ function listen(client: RedisClient) {
   return { subscriber, heard, hearing }
 }
 
-const kinds = {
-  standalone: async () => {
-    const server = await startRedis()
-    return { url: server.url, servers: [server], remove: () => server.remove() }
-  },
-  sentinel: () => startRedisSentinel(),
-  cluster: () => startRedisCluster(),
-}
-
-describe.each(Object.entries(kinds))('%s', (kind, start) => {
+describe.each(Object.entries(REDIS_KINDS))('%s', (kind, start) => {
   let redis: Awaited<ReturnType<typeof start>>
   let client: RedisClient
   beforeAll(async () => {

@@ -30,6 +30,9 @@ const someTenant = () => `tenant-${++names}`
 const listed = async (tenant: string, query = {}) =>
   (await one.tenant(tenant).flows(query)).map(({ flow }) => flow)
 
+const states = () => new PostgresStates(database)
+const later = (ms: number) => Date.now() + 60_000 + ms
+
 /** Flows of a new tenant, in the order in which they came to be. */
 async function flowsOf(...flows: string[]): Promise<string> {
   const tenant = someTenant()
@@ -69,9 +72,7 @@ describe('the last active flow', () => {
 })
 
 describe('what is written of many flows together', () => {
-  const states = () => new PostgresStates(database)
   const activity = (options = {}) => new Activity(states(), { writeMs: 20, ...options })
-  const later = (ms: number) => Date.now() + 60_000 + ms
 
   it('never moves a flow back', async () => {
     const tenant = await flowsOf('a', 'b')
@@ -130,6 +131,7 @@ describe('what is written of many flows together', () => {
     let tried = 0
     const gathered = new Activity(
       {
+        takeActiveBySql: async () => [],
         active: (flows) => {
           tried += 1
           return away ? Promise.reject(new Error('away')) : states().active(flows)
@@ -141,6 +143,145 @@ describe('what is written of many flows together', () => {
     await eventually(() => tried > 1, { what: 'a second try' })
     away = false
     await eventually(async () => (await listed(tenant))[0] === 'a', { what: 'the flow is first' })
+    await gathered.close()
+  })
+})
+
+describe('a publish in SQL', () => {
+  let client: Client
+  let admin: Client
+  beforeAll(async () => {
+    client = new Client({ connectionString: fresh.url })
+    admin = new Client({ connectionString: fresh.adminUrl })
+    await Promise.all([client.connect(), admin.connect()])
+  })
+  afterAll(() => Promise.all([client.end(), admin.end()]))
+
+  const publish = (tenant: string, flow: string) =>
+    client.query(`SELECT spillway.publish($1, $2, 'tick')`, [tenant, flow])
+  /** Flows of this tenant that nobody has taken yet. */
+  const noted = async (tenant: string) =>
+    (await admin.query('SELECT flow FROM spillway.sql_activity WHERE tenant = $1', [tenant])).rowCount
+  const isFirst = (tenant: string, flow: string) =>
+    eventually(async () => (await listed(tenant))[0] === flow, { what: `${flow} is first` })
+
+  it('moves its flow like any other, to the time of its event', async () => {
+    const tenant = await flowsOf('a', 'b', 'c')
+    const other = await flowsOf('a', 'b')
+    await publish(tenant, 'a')
+    await isFirst(tenant, 'a')
+    await publish(tenant, 'b')
+    await isFirst(tenant, 'b')
+    expect(await listed(tenant)).toEqual(['b', 'a', 'c'])
+    const [b] = await one.tenant(tenant).flows({ limit: 1 })
+    const [event] = await one.tenant(tenant).flow('b').history({ last: 1 })
+    expect(b?.active_at).toBe(event?.timestamp)
+    expect(await listed(other)).toEqual(['b', 'a'])
+    expect(await noted(tenant)).toBe(0)
+  })
+
+  it('moves it when its transaction has committed, and not at all if it has not', async () => {
+    const tenant = await flowsOf('a', 'b', 'c')
+    await client.query('BEGIN')
+    await publish(tenant, 'b')
+    await client.query('ROLLBACK')
+    await client.query('BEGIN')
+    await publish(tenant, 'a')
+    // Whatever is open there holds up neither the flow's state nor what is noted of others.
+    await one.tenant(tenant).flow('a').setState({ status: 'waiting' })
+    await two.tenant(tenant).flow('c').publish('tick')
+    await isFirst(tenant, 'c')
+    expect(await listed(tenant)).toEqual(['c', 'a', 'b'])
+    await publish(tenant, 'a')
+    await client.query('COMMIT')
+    await isFirst(tenant, 'a')
+    expect(await listed(tenant)).toEqual(['a', 'c', 'b'])
+  })
+
+  it('leaves one note a flow, which one process takes, after the last open transaction on it', async () => {
+    const tenant = someTenant()
+    const taken = async () => {
+      const all = (await Promise.all([states().takeActiveBySql(1000), states().takeActiveBySql(1000)])).flat()
+      return all.filter((one) => one.tenant === tenant).map(({ flow }) => flow)
+    }
+    await Promise.all([one.close(), two.close()])
+    try {
+      await publish(tenant, 'a')
+      await publish(tenant, 'a')
+      await publish(tenant, 'b')
+      expect(await noted(tenant)).toBe(2)
+      await client.query('BEGIN')
+      await publish(tenant, 'a')
+      expect(await taken()).toEqual(['b'])
+      await client.query('COMMIT')
+      expect(await taken()).toEqual(['a'])
+      expect(await noted(tenant)).toBe(0)
+      for (let n = 0; n < 5; n++) await publish(tenant, `flow-${n}`)
+      expect(await states().takeActiveBySql(2)).toHaveLength(2)
+      expect(await noted(tenant)).toBe(3)
+    } finally {
+      one = await Spillway.open({ postgres: fresh.url, config: { poolSize: 4 } })
+      two = await Spillway.open({ postgres: fresh.url, config: { poolSize: 4 } })
+    }
+  })
+
+  it('does not hide a later one of the library that waits', async () => {
+    const tenant = await flowsOf('a', 'b')
+    const gathered = new Activity(states(), { writeMs: 60_000 })
+    gathered.published({ tenant, flow: 'a' }, later(5))
+    gathered.published({ tenant, flow: 'b' }, later(4))
+    // As it comes when SQL's is taken.
+    gathered.published({ tenant, flow: 'a' }, later(3))
+    await gathered.close()
+    expect(await listed(tenant)).toEqual(['a', 'b'])
+  })
+
+  it('stays noted while there is no room for it', async () => {
+    const tenant = await flowsOf('a', 'b')
+    let written = 0
+    const asked: number[] = []
+    const gathered = new Activity(
+      {
+        active: async () => {
+          written += 1
+          return []
+        },
+        takeActiveBySql: async (flows) => {
+          asked.push(flows)
+          return []
+        },
+      },
+      { writeMs: 5, waitingFlows: 2 },
+    )
+    gathered.start()
+    gathered.published({ tenant, flow: 'a' }, later(0))
+    await eventually(() => asked.length > 2, { what: 'looks' })
+    gathered.published({ tenant, flow: 'b' }, later(0))
+    asked.length = 0
+    written = 0
+    await eventually(() => written > 5, { what: 'writes that succeed with none of them' })
+    await gathered.close()
+    // The first may have been on its way.
+    expect(asked.slice(1)).toEqual([])
+    expect(asked.every((flows) => flows === 1)).toBe(true)
+  })
+
+  it('is looked for again after the store was away', async () => {
+    const tenant = await flowsOf('a', 'b')
+    let looks = 0
+    const gathered = new Activity(
+      {
+        active: (flows) => states().active(flows),
+        takeActiveBySql: async () => {
+          looks += 1
+          if (looks === 1) throw new Error('away')
+          return looks === 2 ? [{ tenant, flow: 'a', at: later(0) }] : []
+        },
+      },
+      { writeMs: 5 },
+    )
+    gathered.start()
+    await isFirst(tenant, 'a')
     await gathered.close()
   })
 })

@@ -2,10 +2,10 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   accepts,
+  asServerUser,
   endProcess,
   freePort,
   serverFolder,
-  serverUser,
   startProcess,
   tieToThisProcess,
 } from './processes.js'
@@ -45,7 +45,7 @@ ignore_startup_parameters = extra_float_digits
     command: pgbouncer,
     args: [config],
     folder,
-    options: { ...serverUser(), cwd: folder },
+    options: { ...asServerUser(pgbouncer), cwd: folder },
     ready: () => accepts(port),
   })
   return {

@@ -4,11 +4,11 @@ import { chmodSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Client } from 'pg'
 import {
+  asServerUser,
   endProcess,
   freePort,
   type Server,
   serverFolder,
-  serverUser,
   startProcess,
   tieToThisProcess,
 } from './processes.js'
@@ -50,14 +50,14 @@ export async function startPostgres(
   const { postgres } = requirePrograms(['postgres'])
   const folder = serverFolder('postgres')
   const untie = tieToThisProcess(folder)
-  const user = serverUser() ?? {}
   const data = join(folder, 'data')
   const password = randomBytes(16).toString('hex')
   const passwordFile = join(folder, 'password')
   writeFileSync(passwordFile, password)
   chmodSync(passwordFile, 0o644)
-  const initdb = spawnSync(
-    join(dirname(postgres), 'initdb'),
+  const initdb = join(dirname(postgres), 'initdb')
+  const made = spawnSync(
+    initdb,
     [
       '-D',
       data,
@@ -69,9 +69,9 @@ export async function startPostgres(
       '--locale=C',
       '--no-sync',
     ],
-    { ...user, cwd: folder, encoding: 'utf8' },
+    { ...asServerUser(initdb), cwd: folder, encoding: 'utf8' },
   )
-  if (initdb.status !== 0) throw new Error(`initdb failed: ${initdb.stderr || initdb.error?.message}`)
+  if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr || made.error?.message}`)
   rmSync(passwordFile)
 
   const port = await freePort()
@@ -91,7 +91,13 @@ export async function startPostgres(
   const adminUrl = urlOf({ user: 'postgres', password, port, database: 'postgres' })
   const ready = () => answers(adminUrl)
   const start = () =>
-    startProcess({ command: postgres, args, folder, options: { ...user, cwd: folder }, ready })
+    startProcess({
+      command: postgres,
+      args,
+      folder,
+      options: { ...asServerUser(postgres), cwd: folder },
+      ready,
+    })
   let server: Server | undefined = await start()
 
   const stop = async (signal: NodeJS.Signals) => {

@@ -4,6 +4,7 @@ import { chownSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { containerOf, dockerUser, isInDocker, signalContainer } from './docker.js'
 import { eventually } from './eventually.js'
 
 /** Whom servers that refuse root run as: undefined when this process is not root itself. */
@@ -16,6 +17,13 @@ export function serverUser(): { uid: number; gid: number } | undefined {
       .map((field) => [field[0] ?? '', { uid: Number(field[2]), gid: Number(field[3]) }]),
   )
   return users.get('postgres') ?? users.get('nobody') ?? { uid: 65534, gid: 65534 }
+}
+
+/** How to start this program as that user. */
+export function asServerUser(command: string): SpawnOptions {
+  const user = serverUser()
+  if (!user) return {}
+  return isInDocker(command) ? { env: dockerUser(user) } : user
 }
 
 /** A new folder of its own for a server, owned by the user that the server runs as. */
@@ -55,6 +63,8 @@ export interface Server {
   readonly child: ChildProcess
   readonly exited: Promise<void>
   said(): string
+  /** To the program itself, wherever it runs. */
+  signal(signal: NodeJS.Signals): void
 }
 
 interface Start {
@@ -71,7 +81,10 @@ interface Start {
 export async function startProcess({ command, args, folder, options, ready }: Start): Promise<Server> {
   // A group of its own: Ctrl-C in the terminal must not reach it before the tests have ended.
   const child = spawn(command, args, { ...options, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
-  if (child.pid !== undefined) writeFileSync(join(folder, 'pid'), String(child.pid))
+  const { pid } = child
+  const contained = pid !== undefined && isInDocker(command)
+  if (pid !== undefined) writeFileSync(join(folder, 'pid'), String(pid))
+  if (contained) writeFileSync(join(folder, 'container'), containerOf(pid))
   let said = ''
   const hear = (chunk: string) => {
     said = (said + chunk).slice(-65_536)
@@ -93,13 +106,17 @@ export async function startProcess({ command, args, folder, options, ready }: St
   const what = `the start of ${command}`
   await eventually(async () => over || (await ready(said)), { withinMs: 30_000, everyMs: 20, what })
   if (over) throw new Error(`${command} ended: ${said}`)
-  return { child, exited, said: () => said }
+  const signal = (name: NodeJS.Signals) => {
+    if (contained) signalContainer(pid, name)
+    else child.kill(name)
+  }
+  return { child, exited, said: () => said, signal }
 }
 
 /** Sends a signal and waits for the end. */
-export async function endProcess({ child, exited }: Server, signal: NodeJS.Signals): Promise<void> {
-  child.kill(signal)
-  await exited
+export async function endProcess(server: Server, signal: NodeJS.Signals): Promise<void> {
+  server.signal(signal)
+  await server.exited
 }
 
 /**
@@ -108,7 +125,10 @@ export async function endProcess({ child, exited }: Server, signal: NodeJS.Signa
  */
 export function tieToThisProcess(folder: string): () => Promise<void> {
   // Not `kill --`, which Debian's shell does not know.
-  const script = 'read _; [ -f "$1/pid" ] && kill -9 "-$(cat "$1/pid")" 2>/dev/null; rm -rf "$1"'
+  const script = `read _
+    [ -f "$1/container" ] && docker kill "$(cat "$1/container")" >/dev/null 2>&1
+    [ -f "$1/pid" ] && kill -9 "-$(cat "$1/pid")" 2>/dev/null
+    rm -rf "$1"`
   const shell = spawn('/bin/sh', ['-c', script, 'sh', folder], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],

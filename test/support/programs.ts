@@ -1,12 +1,15 @@
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { installInDocker } from './docker.js'
 
 type Installer = 'apt-get' | 'apk' | 'dnf' | 'brew'
 
 interface Program {
   /** Names of the executable, the first found wins. */
   readonly names: readonly string[]
+  /** Further executables that the tests start, beside the first. */
+  readonly beside?: readonly string[]
   readonly folders: readonly string[]
   readonly packages: Readonly<Record<Installer, string>>
 }
@@ -17,6 +20,7 @@ const BREW = ['/opt/homebrew', '/usr/local', '/home/linuxbrew/.linuxbrew']
 const PROGRAMS = {
   postgres: {
     names: ['postgres'],
+    beside: ['initdb'],
     folders: [],
     packages: {
       'apt-get': 'postgresql',
@@ -52,6 +56,11 @@ const PROGRAMS = {
     folders: BREW.flatMap((brew) => [`${brew}/opt/redis/bin`, `${brew}/opt/valkey/bin`]),
     packages: { 'apt-get': 'redis-server', apk: 'redis', dnf: 'valkey', brew: 'redis' },
   },
+  openssl: {
+    names: ['openssl'],
+    folders: BREW.map((brew) => `${brew}/opt/openssl/bin`),
+    packages: { 'apt-get': 'openssl', apk: 'openssl', dnf: 'openssl', brew: 'openssl' },
+  },
 } as const satisfies Record<string, Program>
 
 export type ProgramName = keyof typeof PROGRAMS
@@ -70,16 +79,29 @@ function findProgram(name: ProgramName): string | undefined {
   return undefined
 }
 
+/** Where programs may come from; each is asked only for what the ones before it could not give. */
+export interface Sources {
+  find(name: ProgramName): string | undefined
+  readonly installers: readonly ((missing: readonly ProgramName[]) => void)[]
+}
+
 /**
- * Paths of these programs, installed with the system's package manager where they are missing and this user
- * may. Errors: one line that says what to install.
+ * Paths of these programs: found, else installed with the system's package manager where this user may, else run
+ * in Docker. Errors: one line that says what to install.
  */
-export function requirePrograms(names: readonly ProgramName[]): Record<ProgramName, string> {
-  const missing = names.filter((name) => findProgram(name) === undefined)
-  if (missing.length > 0) install(missing)
-  const still = missing.filter((name) => findProgram(name) === undefined)
-  if (still.length > 0) throw new Error(`The tests need ${still.join(', ')}: ${advice(still)}`)
-  return Object.fromEntries(names.map((name) => [name, findProgram(name)])) as Record<ProgramName, string>
+export function requirePrograms(
+  names: readonly ProgramName[],
+  { find, installers }: Sources = { find: findProgram, installers: [install, runInDocker] },
+): Record<ProgramName, string> {
+  let missing = names.filter((name) => find(name) === undefined)
+  for (const give of installers) {
+    if (missing.length === 0) break
+    give(missing)
+    missing = missing.filter((name) => find(name) === undefined)
+  }
+  if (missing.length > 0)
+    throw new Error(`The tests need ${missing.join(', ')}: ${advice(missing)}, or Docker`)
+  return Object.fromEntries(names.map((name) => [name, find(name)])) as Record<ProgramName, string>
 }
 
 function executable(path: string): boolean {
@@ -143,6 +165,17 @@ function install(missing: readonly ProgramName[]): void {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
     spawnSync(command, rest, { stdio: ['ignore', 'inherit', 'inherit'], env })
   }
+}
+
+export function runInDocker(missing: readonly ProgramName[]): void {
+  const packages = missing.map((name) => PROGRAMS[name].packages['apt-get'])
+  installInDocker(
+    packages,
+    missing.flatMap((name) => {
+      const { names, beside = [] }: Program = PROGRAMS[name]
+      return [names[0] ?? name, ...beside]
+    }),
+  )
 }
 
 function advice(names: readonly ProgramName[]): string {

@@ -10,7 +10,9 @@ import { eventually } from './eventually.js'
 import { startNginx } from './nginx.js'
 import { startPgBouncer } from './pgbouncer.js'
 import { type FreshDatabase, type PostgresServer, startPostgres } from './postgres.js'
-import { startRedis, startRedisCluster, startRedisSentinel } from './redis.js'
+import { type RedisServer, startRedis } from './redis.js'
+import { startRedisCluster } from './redis-cluster.js'
+import { startRedisSentinel } from './redis-sentinel.js'
 import { openStream } from './sse.js'
 
 let database: FreshDatabase
@@ -135,6 +137,11 @@ it('runs a Redis Cluster of three masters', async () => {
   try {
     const replies = await Promise.allSettled(cluster.servers.map((server) => server.ask('SET', 'a', '1')))
     expect(replies.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+    const before = await cluster.ownerOf('a')
+    const after = cluster.servers.find((server) => server !== before) as RedisServer
+    await cluster.move('a', after)
+    expect(await after.ask('GET', 'a')).toBe('1')
+    await expect(before.ask('GET', 'a')).rejects.toThrow('MOVED')
   } finally {
     await cluster.remove()
   }

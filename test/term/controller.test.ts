@@ -65,6 +65,45 @@ describe('the term, over a real PostgreSQL and a real Redis', () => {
     expect(await reigns(fleet, 'redis', before)).toBeGreaterThan(before)
   })
 
+  const MARKER = 'term:marker:{b07}'
+  it.each([
+    [
+      'has no right to what it does there',
+      () => server.ask('ACL', 'SETUSER', 'default', '-set'),
+      () => server.ask('ACL', 'SETUSER', 'default', '+set'),
+    ],
+    [
+      'meets a key of another type',
+      () =>
+        server.ask(
+          'EVAL',
+          "redis.call('RENAME', KEYS[1], 'kept') redis.call('LPUSH', KEYS[1], 1)",
+          '1',
+          MARKER,
+        ),
+      () => server.ask('RENAME', 'kept', MARKER),
+    ],
+  ])(
+    'stays on a Redis on which it %s: that is our own mistake, and PostgreSQL would not mend it',
+    async (_, spoil, mend) => {
+      const number = await reigns(fleet, 'redis')
+      await spoil()
+      try {
+        await eventually(() => fleet.every(({ controller }) => controller.status.view === 'unsure'))
+        const before = fleet.map(({ controller }) => controller.status.row?.openMs ?? 0)
+        // Many looks in vain, and many beats.
+        await eventually(() =>
+          fleet.every(({ controller: { status } }, i) => (status.row?.openMs ?? 0) > (before[i] ?? 0) + 1000),
+        )
+        expect(fleet.map(({ controller }) => controller.reign?.number)).toEqual([number, number, number])
+      } finally {
+        await mend()
+      }
+      await eventually(() => fleet.every(({ controller }) => controller.status.view === 'ok'))
+      expect(await reigns(fleet, 'redis')).toBe(number)
+    },
+  )
+
   it('opens one new term and not two: what an instance saw before says nothing about it', async () => {
     let number = await reigns(fleet, 'redis')
     for (let round = 0; round < 5; round++) {
@@ -138,6 +177,41 @@ describe('the term, over a real PostgreSQL and a real Redis', () => {
     } finally {
       await own.remove()
     }
+  })
+
+  it('is trusted and led on while what there is to carry takes longer than any trust', async () => {
+    const number = await reigns(fleet, 'redis')
+    const released = new Map<string, () => void>()
+    const parts: string[] = []
+    for (const [i, { controller }] of fleet.entries()) {
+      controller.join({
+        name: 'heavy',
+        carry: async (_, part) => {
+          parts.push(part)
+          await new Promise<void>((resolve) => released.set(`${part} ${i}`, resolve))
+          return 1
+        },
+      })
+    }
+    fleet[0]?.controller.ask('postgres', 'drill')
+    const away = await reigns(fleet, 'postgres', number)
+    await eventually(() => parts.filter((part) => part === 'bulk').length === fleet.length)
+    const openMs = () => fleet[1]?.controller.status.row?.openMs ?? 0
+    const before = openMs()
+    await eventually(() => {
+      expect(fleet.map(({ controller }) => controller.reign?.number)).toEqual([away, away, away])
+      return openMs() > before + 1500
+    })
+    for (const go of released.values()) go()
+    await eventually(() => parts.includes('rest'))
+    const leader = () => fleet[1]?.controller.status.row?.switcher
+    const led = leader()
+    const since = openMs()
+    await eventually(() => openMs() > since + 1500)
+    expect(leader()).toBe(led)
+    expect(parts.filter((part) => part === 'rest')).toHaveLength(1)
+    for (const go of released.values()) go()
+    expect(await reigns(fleet, 'redis', away)).toBe(away + 1)
   })
 
   it('turns at an operator’s wish and stays there until another', async () => {

@@ -2,6 +2,7 @@ import type { Database } from '../../src/postgres/client.js'
 import { migrate } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import { parseAddress } from '../../src/redis/address.js'
+import type { RedisSettings } from '../../src/redis/settings.js'
 import { Controller, type TermStep } from '../../src/term/controller.js'
 import { PostgresTerm } from '../../src/term/postgres.js'
 import { RedisMarkers } from '../../src/term/redis.js'
@@ -9,7 +10,7 @@ import { TIMING, type Timing } from '../../src/term/timing.js'
 import { eventually } from '../support/eventually.js'
 
 /** The protocol's proportions, five times as fast. */
-const QUICK: Timing = {
+export const QUICK: Timing = {
   ...TIMING,
   beatMs: 100,
   closingBeatMs: 20,
@@ -23,6 +24,7 @@ const QUICK: Timing = {
 
 /** One instance's term, with connections of its own. */
 export interface Instance {
+  readonly database: Database
   readonly controller: Controller
   readonly redis: RedisMarkers
   readonly steps: TermStep[]
@@ -35,15 +37,18 @@ export async function startInstance(
   name: string,
   postgresUrl: string,
   redisUrl: string,
-  timing = QUICK,
+  { timing = QUICK, redis: settings = {} }: { timing?: Timing; redis?: Partial<RedisSettings> } = {},
 ): Promise<Instance> {
+  // The schema may take longer than a beat.
+  const schema = new ServerDatabase({ url: postgresUrl, listenUrl: null, poolSize: 1 })
+  await migrate(schema)
+  await schema.close()
   const database: Database = new ServerDatabase({
     url: postgresUrl,
     listenUrl: null,
     poolSize: 2,
     statementTimeoutMs: 500,
   })
-  await migrate(database)
   const steps: TermStep[] = []
   const redis = new RedisMarkers({
     address: parseAddress(redisUrl),
@@ -53,6 +58,7 @@ export async function startInstance(
     probeMs: 100,
     ca: undefined,
     name: `spillway:${name}`,
+    ...settings,
   })
   const table = new PostgresTerm(database)
   const controller = new Controller({ name, table, redis, timing, onStep: (step) => steps.push(step) })
@@ -60,6 +66,7 @@ export async function startInstance(
   let dead = false
   await controller.start()
   return {
+    database,
     controller,
     redis,
     steps,

@@ -1,13 +1,29 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Controller } from '../../src/term/controller.js'
 import type { ControllerClass } from './sim/fleet.js'
-import { OFTEN } from './sim/guards.js'
-import { simulate } from './sim/run.js'
-import { lostClosing, unseenBeat } from './sim/scenarios.js'
+import { type Guard, OFTEN } from './sim/guards.js'
+import { type Outcome, type Scenario, simulate } from './sim/run.js'
+import { ACCIDENTS } from './sim/scenarios/index.js'
 import { without } from './sim/without.js'
 
 /** `npm run test:term` has as many as it is told. */
-const RUNS = 200
+const RUNS = 120
+
+/** Until the first that breaks. */
+async function breaks(
+  Class: ControllerClass,
+  off: readonly Guard[],
+  count: number,
+  scenario?: Scenario,
+): Promise<boolean> {
+  let broken = false
+  const told = ({ violations }: Outcome) => {
+    broken ||= violations.length > 0
+    return !broken
+  }
+  await simulate({ from: 1, count }, Class, new Set(off), told, scenario)
+  return broken
+}
 
 describe('the term, over simulated time, network and stores', () => {
   const { stackTraceLimit } = Error
@@ -33,34 +49,20 @@ describe('the term, over simulated time, network and stores', () => {
   })
 
   it.each(OFTEN)('breaks without this guard: %s', { timeout: 120_000 }, async (guard) => {
-    let broken = 0
-    await simulate({ from: 1, count: RUNS }, await without(guard), new Set([guard]), ({ violations }) => {
-      if (violations.length > 0) broken += 1
-      return broken === 0
-    })
-    expect(broken).toBeGreaterThan(0)
+    expect(await breaks(await without(guard), [guard], 200)).toBe(true)
   })
 
-  it.each([
-    ['a first beat is not trusted', unseenBeat],
-    ['a leader without its answer leads all the same', lostClosing],
-  ] as const)(
+  it.each(ACCIDENTS.map(({ without: guards, scenario }) => [guards.join(' + '), guards, scenario] as const))(
     'holds in its scenario, and breaks there without: %s',
-    {
-      timeout: 60_000,
-    },
-    async (guard, scenario) => {
-      const broken = async (Class: ControllerClass) => {
-        let count = 0
-        const told = ({ violations }: { readonly violations: readonly string[] }) => {
-          if (violations.length > 0) count += 1
-          return true
-        }
-        await simulate({ from: 1, count: 40 }, Class, new Set(), told, scenario)
-        return count
+    { timeout: 60_000 },
+    async (_, guards, scenario) => {
+      expect(await breaks(Controller, [], 12, scenario)).toBe(false)
+      expect(await breaks(await without(...guards), guards, 40, scenario)).toBe(true)
+      // Of two that stand in for each other one is enough.
+      if (guards.length === 1) return
+      for (const guard of guards) {
+        expect(await breaks(await without(guard), [guard], 12, scenario), guard).toBe(false)
       }
-      expect(await broken(Controller)).toBe(0)
-      expect(await broken(await without(guard))).toBeGreaterThan(4)
     },
   )
 })

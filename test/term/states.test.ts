@@ -1,15 +1,21 @@
 import { describe, expect, it } from 'vitest'
 import { decide, type Situation, type Step } from '../../src/term/states.js'
 
+/** The values of a type of texts: the compiler misses any that is not named. */
+function all<T extends string>(named: Record<T, true>): readonly T[] {
+  return Object.keys(named).filter((name): name is T => name in named)
+}
+
 const YES_NO = [false, true] as const
-const STORES = ['redis', 'postgres'] as const
+const STORES = all<Situation['store']>({ redis: true, postgres: true })
+const REASONS = all<NonNullable<Situation['asked']>['reason']>({ operator: true, drill: true })
 
 /** Every value that each part of a situation can have. */
 const VALUES: { readonly [K in keyof Situation]: readonly Situation[K][] } = {
-  phase: ['open', 'closing'],
+  phase: all<Situation['phase']>({ open: true, closing: true }),
   store: STORES,
   want: STORES,
-  switcher: ['me', 'live', 'gone'],
+  switcher: all<Situation['switcher']>({ me: true, live: true, gone: true }),
   stopped: YES_NO,
   busy: YES_NO,
   allStopped: YES_NO,
@@ -18,11 +24,8 @@ const VALUES: { readonly [K in keyof Situation]: readonly Situation[K][] } = {
   wrongRedis: YES_NO,
   held: YES_NO,
   healthy: YES_NO,
-  asked: [
-    null,
-    ...STORES.flatMap((store) => (['operator', 'drill'] as const).map((reason) => ({ store, reason }))),
-  ],
-  carried: ['not yet', 'done', 'failed'],
+  asked: [null, ...STORES.flatMap((store) => REASONS.map((reason) => ({ store, reason })))],
+  carried: all<Situation['carried']>({ 'not yet': true, done: true, failed: true }),
 }
 
 const FIRST: Situation = {
@@ -85,7 +88,41 @@ function against(given: (s: Situation) => boolean, then: (step: Step, s: Situati
   return wrong.slice(0, 3)
 }
 
+/** What a step changes in the situation of the instance that takes it, without a fault. */
+function done(s: Situation, step: Step): Situation {
+  switch (step.do) {
+    case 'nothing':
+      return s
+    case 'close':
+      return { ...s, phase: 'closing', want: step.want, switcher: 'me', stopped: false, carried: 'not yet' }
+    case 'stop':
+      return { ...s, stopped: true }
+    case 'take over':
+      return { ...s, switcher: 'me' }
+    case 'turn back':
+      return { ...s, want: 'postgres' }
+    case 'carry':
+      return { ...s, carried: 'done' }
+    case 'open':
+      return { ...s, phase: 'open', store: s.want }
+  }
+}
+
 describe('what an instance decides', () => {
+  it('is looked at in every situation that there is', () => {
+    const combinations = Object.values(VALUES).reduce((product, { length }) => product * length, 1)
+    expect(new Set(TABLE.map(([situation]) => JSON.stringify(situation))).size).toBe(combinations)
+  })
+
+  it('asks for no step a second time that was done; test/term/model repeats them in the stores', () => {
+    expect(
+      against(
+        (s) => decide(s).do !== 'nothing',
+        (step, s) => decide(done(s, step)).do !== step.do,
+      ),
+    ).toEqual([])
+  })
+
   it('has one answer for every situation, and only steps of the phase', () => {
     const ofPhase = {
       open: ['nothing', 'close'],
@@ -197,20 +234,13 @@ describe('what an instance decides', () => {
   })
 
   it('comes to an end: each step, done, leads on to another until the term is open', () => {
-    // What a step changes in the situation of the instance that leads, without a fault.
-    const after = (s: Situation, step: Step): Situation => {
-      if (step.do === 'stop') return { ...s, stopped: true }
-      if (step.do === 'take over') return { ...s, switcher: 'me' }
-      if (step.do === 'turn back') return { ...s, want: 'postgres' }
-      if (step.do === 'carry') return { ...s, carried: 'done' }
-      return step.do === 'nothing' ? { ...s, waited: true, switcher: 'me', busy: false } : s
-    }
     const stuck = TABLE.filter(([first]) => {
       let now = first
       for (let steps = 0; steps < 8 && now.phase === 'closing'; steps += 1) {
         const step = decide(now)
         if (step.do === 'open') return false
-        now = after(now, step)
+        // Time passes: operations end, waits are over, a leader that does not go on is gone and replaced.
+        now = step.do === 'nothing' ? { ...now, waited: true, switcher: 'me', busy: false } : done(now, step)
       }
       return first.phase === 'closing'
     })

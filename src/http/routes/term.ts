@@ -15,6 +15,9 @@ const TermAnswer = Type.Object({
   reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it was closed last.' }),
   held: Type.Boolean({ description: 'An operator wants it so: no return by itself.' }),
   trusted: Type.Boolean({ description: 'Whether this instance may trust what it knows.' }),
+  problem: Type.Union([Type.String(), Type.Null()], {
+    description: 'Why this instance does not see Redis well.',
+  }),
   open_ms: Type.Number({ description: 'Since this reign was opened.' }),
   instances: Type.Array(
     Type.Object({

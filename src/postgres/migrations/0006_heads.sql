@@ -154,6 +154,10 @@ BEGIN
     WHERE h.flow_id = i.id AND h.tenant = i.tenant AND h.flow = i.flow AND h.flow_id = ANY (taken);
     found_ids := array_fill(NULL::bigint, ARRAY[cardinality(flows)]);
   END LOOP;
+  -- The next reign has begun with the flow while this waited for it.
+  IF reign IS NOT NULL AND EXISTS (SELECT FROM unnest(terms, kinds) AS t (term, kind) WHERE t.kind = 'fast' AND t.term > reign) THEN
+    RAISE EXCEPTION 'TERM_UNKNOWN: term % is over', reign USING ERRCODE = '55000';
+  END IF;
   at := date_trunc('milliseconds', clock_timestamp());
   IF found_ids IS DISTINCT FROM known THEN ids := found_ids; END IF;
 

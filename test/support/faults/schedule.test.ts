@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { seeded } from '../../chaos/random.js'
+import { eventually } from '../eventually.js'
 import type { Nemesis } from './nemesis.js'
 import { plan, play } from './schedule.js'
 
@@ -52,6 +53,19 @@ it('begins and ends each, and says so', async () => {
     'begin  b',
     'end    b',
   ])
+})
+
+it('begins none after its time, however long those before took', async () => {
+  const log: string[] = []
+  let now: () => void = () => undefined
+  const slow = { ...recording('a', log), end: () => new Promise<void>((resolve) => (now = resolve)) }
+  const schedule = [slow, recording('b', log)].map((nemesis) => ({ at: 0, until: 1, nemesis }))
+  const began = performance.now()
+  const playing = play(schedule, { say: () => undefined, signal: new AbortController().signal, forMs: 20 })
+  await eventually(() => performance.now() - began > 25)
+  now()
+  await playing
+  expect(log).toEqual(['begin a'])
 })
 
 it('ends the fault that is on when it is stopped, and begins no other', async () => {

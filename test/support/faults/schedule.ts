@@ -41,18 +41,22 @@ export function plan(nemeses: readonly Nemesis[], { random, forMs, restMs, lasts
 
 /**
  * Runs a schedule and says every step. Ends the fault that is on also when `signal` comes. Begins late rather
- * than early where a server takes its time to start: faults never overlap.
+ * than early where a server takes its time to start: faults never overlap. None begins after `forMs`.
  */
 export async function play(
   schedule: readonly Planned[],
-  { say, signal }: { say: (line: string) => void; signal: AbortSignal },
+  {
+    say,
+    signal,
+    forMs = Number.POSITIVE_INFINITY,
+  }: { say: (line: string) => void; signal: AbortSignal; forMs?: number },
 ): Promise<void> {
   const started = performance.now()
   const stamp = () => `${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s  `
   const wait = (ms: number) => pause(Math.max(0, ms), undefined, { signal }).catch(() => undefined)
   for (const { at, until, nemesis } of schedule) {
     await wait(at - (performance.now() - started))
-    if (signal.aborted) return
+    if (signal.aborted || performance.now() - started > forMs) return
     await nemesis.begin()
     say(`${stamp()}begin  ${nemesis.name}`)
     await wait(until - at)

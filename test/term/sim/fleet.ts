@@ -2,6 +2,7 @@ import type { Controller } from '../../../src/term/controller.js'
 import { TIMING, type Timing } from '../../../src/term/timing.js'
 import { Checker } from './checker.js'
 import type { Off } from './guards.js'
+import { Limits } from './limits.js'
 import { Locks } from './locks.js'
 import { SimPostgres, SimTable } from './postgres.js'
 import { SimMarkers, SimRedis } from './redis.js'
@@ -47,7 +48,7 @@ export class Fleet {
     this.#rates = this.lives.map(() => rate(world))
     this.postgres = new SimPostgres(world, rate(world))
     this.redis = new SimRedis(world, rate(world))
-    this.checker = new Checker(world, SIM_TIMING.trustMs)
+    this.checker = new Checker(world, this, SIM_TIMING.trustMs)
     for (const place of this.lives.keys()) this.begin(place)
   }
 
@@ -71,13 +72,17 @@ export class Fleet {
     })
     markers.judge = controller
     const { postgres, checker } = this
-    const parts = { host, who: name, term: controller, table, postgres, markers, checker, off: this.#off }
-    const locks = new Locks({ ...parts, longestMs: SIM_TIMING.longestLeaseMs })
-    controller.join(locks)
+    const longestMs = SIM_TIMING.longestLeaseMs
+    const off = this.#off
+    const parts = { host, who: name, term: controller, table, postgres, markers, checker, off, longestMs }
+    const clients = [new Locks(parts), new Limits(parts)]
+    for (const client of clients) controller.join(client)
     const life = { name, host, controller, table, markers }
     this.lives[place] = life
     controller.start().then(
-      () => locks.begin(),
+      () => {
+        for (const client of clients) client.begin()
+      },
       () => {
         if (this.lives[place] !== life) return
         this.crash(place)

@@ -12,8 +12,8 @@ export interface Mutation {
 export const GUARDS = {
   'trust ends': {
     file: 'controller',
-    from: 'if (this.#around.now() >= this.#trustedUntil || this.#beat',
-    to: 'if (this.#beat',
+    from: 'askedAt + this.#timing.trustMs',
+    to: 'askedAt + 1e9',
   },
   'trust begins with the question': {
     file: 'controller',
@@ -27,7 +27,7 @@ export const GUARDS = {
   },
   'an answer counts only in its term': {
     file: 'controller',
-    from: 'const still = onward || this.reign?.number === reign.number',
+    from: 'const still = onward || this.#counts(reign.number)',
     to: 'const still = true',
   },
   'no operation while closing': {
@@ -62,7 +62,7 @@ export const GUARDS = {
   },
   'a life that leaves trusts no more': {
     file: 'controller',
-    from: 'this.#trustedUntil = Number.NEGATIVE_INFINITY\n    this.#cancel?.()',
+    from: 'this.#openUntil = Number.NEGATIVE_INFINITY\n    this.#trustedUntil = Number.NEGATIVE_INFINITY\n    this.#cancel?.()',
     to: 'this.#cancel?.()',
   },
   majority: {
@@ -75,14 +75,9 @@ export const GUARDS = {
     from: '? 0 : timing.longestLeaseMs * DRIFT',
     to: '? 0 : 0',
   },
-  'quarantine of a new Redis': {
-    file: 'lead',
-    from: "early && !(toRedis && row.store === 'redis') ? 0",
-    to: 'early ? 0',
-  },
   'the identity is looked at': {
-    file: 'controller',
-    from: 'return this.#view.identity === row.identity && expected',
+    file: 'situation',
+    from: 'return seen.identity === identity && expected',
     to: 'return expected',
   },
   'connections are only made to the identity of the term': {
@@ -91,9 +86,9 @@ export const GUARDS = {
     to: 'return true || identity',
   },
   'the marker is looked at': {
-    file: 'controller',
-    from: "return this.#view.identity === row.identity && expected.includes(this.#view.marker ?? '')",
-    to: 'return this.#view.identity === row.identity || expected.length === 0',
+    file: 'situation',
+    from: "return seen.identity === identity && expected.includes(seen.marker ?? '')",
+    to: 'return seen.identity === identity || expected.length === 0',
   },
   'a leader without its answer leads all the same': {
     file: 'lead',
@@ -110,6 +105,26 @@ export const GUARDS = {
     from: "if (s.carried === 'failed' || s.majorityDown) return { do: 'turn back' }",
     to: '',
   },
+  'the mark comes before what is carried': {
+    file: 'lead',
+    from: `const identity = await this.#mark(number + 1, attempt)
+      if (identity === undefined) return
+      // Also from one Redis to another: leases that were reclaimed must be known there.
+      const count = await this.#carryAll(number, 'rest')`,
+    to: `const count = await this.#carryAll(number, 'rest')
+      const identity = await this.#mark(number + 1, attempt)
+      if (identity === undefined) return`,
+  },
+  'a mark is looked for before anything is carried': {
+    file: 'lead',
+    from: '? seen.identity : undefined',
+    to: '? seen.identity : seen?.identity',
+  },
+  'the identity is that of the marked Redis': {
+    file: 'lead',
+    from: 'this.#carried = { number, attempt, identity,',
+    to: 'const last = await this.#parts.redis?.look()\n this.#carried = { number, attempt, identity: last ? last.identity : identity,',
+  },
   marker: 'model',
   'statements check the term': 'model',
   'take-over by compare-and-set': 'model',
@@ -118,8 +133,9 @@ export const GUARDS = {
   'no carry-over into an open term': 'model',
   'leases longer in the store': 'model',
   'a renewal never shortens': 'model',
-  'reclaim of leases': 'model',
-  'carry-over of leases': 'model',
+  reclaim: 'model',
+  'carry-over': 'model',
+  'a lower fence replaces no higher one': 'model',
   quarantine: 'model',
 } as const satisfies Record<string, Mutation | 'model'>
 
@@ -138,8 +154,8 @@ export const OFTEN = [
   'the marker is looked at',
   'marker',
   'leases longer in the store',
-  'reclaim of leases',
-  'carry-over of leases',
+  'reclaim',
+  'carry-over',
 ] as const satisfies readonly Guard[]
 
 function isGuard(name: string): name is Guard {

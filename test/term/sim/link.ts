@@ -16,8 +16,15 @@ export class Link {
   readonly #server: Server
   readonly #timeoutMs: number
   cut = false
+  /** Requests arrive, answers do not: what was committed is not known to be. */
+  deaf = false
   lossy = false
   slowMs = 0
+  /** Some requests are held up so long, far beyond the time in which anybody waits for their answer. */
+  lateMs = 0
+  /** Requests of these kinds, and answers to them (`answer to …`), are kept on the way until they are let go. */
+  readonly kept = new Set<string>()
+  readonly #waiting: (() => void)[] = []
 
   constructor(host: Host, server: Server, timeoutMs: number) {
     this.#world = host.world
@@ -28,8 +35,21 @@ export class Link {
 
   heal(): void {
     this.cut = false
+    this.deaf = false
     this.lossy = false
     this.slowMs = 0
+    this.lateMs = 0
+  }
+
+  /** What was kept goes on its way, whether or not its sender still lives. */
+  letGo(): void {
+    this.kept.clear()
+    for (const go of this.#waiting.splice(0)) go()
+  }
+
+  /** Whether something is kept on the way. */
+  get keeps(): boolean {
+    return this.#waiting.length > 0
   }
 
   /**
@@ -37,19 +57,22 @@ export class Link {
    * `lost` make the error of a request that surely was not, or may have been carried out.
    */
   ask<T>(
+    kind: string,
     execute: (answer: (value: T) => void, fail: (error: Error) => void) => void,
     errors: { refused(): Error; lost(): Error },
     timeoutMs = this.#timeoutMs,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       const cancel = this.#host.after(timeoutMs, () => reject(errors.lost()))
-      const back = (settle: () => void) =>
-        this.#travel(() =>
+      const back = (settle: () => void) => {
+        const arrived = () =>
           this.#host.happen(() => {
             cancel()
             settle()
-          }),
-        )
+          })
+        if (this.kept.has(`answer to ${kind}`)) this.#waiting.push(arrived)
+        else if (!this.deaf) this.#travel(arrived)
+      }
       const arrive = () => {
         if (!this.#server.up) return back(() => reject(errors.refused()))
         if (this.#server.frozen) {
@@ -61,7 +84,9 @@ export class Link {
           (error) => back(() => reject(error)),
         )
       }
-      this.#travel(arrive)
+      if (this.kept.has(kind)) this.#waiting.push(arrive)
+      else if (this.lateMs === 0 || this.#world.chance(0.8)) this.#travel(arrive)
+      else this.#world.in(this.#world.between(0, this.lateMs), () => this.#travel(arrive))
     })
   }
 

@@ -1,37 +1,20 @@
 import { SpillwayError } from '../../../src/errors.js'
 import type { Queryable } from '../../../src/postgres/client.js'
-import type { Participant, Reign, Term } from '../../../src/term/term.js'
+import type { Participant } from '../../../src/term/term.js'
 import { DRIFT } from '../../../src/term/timing.js'
-import { type Checker, FENCES } from './checker.js'
-import type { Off } from './guards.js'
-import type { MovedLease, SimPostgres, SimTable, StoredLease } from './postgres.js'
-import type { SimMarkers } from './redis.js'
-import type { Host } from './world.js'
+import { type ClientParts, operate } from './operate.js'
+import { type MovedLease, takeIn } from './stored.js'
 
-/** Longer than what its holder counts on: one more round of the clocks, and a little. */
-const OPERATION_MS = 400
 const NAMES = ['x', 'y']
-
-export interface LockParts {
-  readonly host: Host
-  readonly who: string
-  readonly term: Term
-  readonly table: SimTable
-  readonly postgres: SimPostgres
-  readonly markers: SimMarkers
-  readonly checker: Checker
-  readonly off: Off
-  readonly longestMs: number
-}
 
 /** Takes, renews and releases locks on whichever store reigns: the strictest client that the term has. */
 export class Locks implements Participant {
   readonly name = 'locks'
-  readonly #parts: LockParts
+  readonly #parts: ClientParts
   /** Deadlines are of this process's clock. */
   readonly #held = new Map<string, { readonly fence: number; deadline: number }>()
 
-  constructor(parts: LockParts) {
+  constructor(parts: ClientParts) {
     this.#parts = parts
   }
 
@@ -40,25 +23,28 @@ export class Locks implements Participant {
   }
 
   async reclaim(tx: Queryable): Promise<void> {
-    if (this.#parts.off.has('reclaim of leases')) return
+    if (this.#parts.off.has('reclaim')) return
     const now = this.#parts.host.now()
     for (const [name, { fence, deadline }] of this.#held) {
-      if (deadline > now) await tx.query('', [name, fence, (deadline - now) * DRIFT + 50])
+      if (deadline > now) await tx.query('lease', [name, fence, (deadline - now) * DRIFT + 50])
     }
   }
 
   async carry(ending: number, part: 'bulk' | 'rest'): Promise<number> {
     const { table, postgres, markers, off } = this.#parts
-    if (part === 'bulk' || off.has('carry-over of leases')) return 0
-    const leases = await table.change((): MovedLease[] =>
-      [...postgres.leases].map(([name, { fence, until }]) => ({
+    if (part === 'bulk' || off.has('carry-over')) return 0
+    const leases = await table.change('read', (): MovedLease[] =>
+      [...postgres.stored.leases].map(([name, { fence, until }]) => ({
         name,
         fence,
         leftMs: (until - postgres.now()) * DRIFT + 50,
       })),
     )
     const live = leases.filter(({ leftMs }) => leftMs > 50)
-    if (!(await markers.carry(ending, live))) throw new SpillwayError('STORE_UNAVAILABLE', 'carried too late')
+    const done = await markers.carry(ending, (redis) => {
+      for (const lease of live) takeIn(redis.data, redis.now(), lease, off)
+    })
+    if (!done) throw new SpillwayError('STORE_UNAVAILABLE', 'carried too late')
     return live.length
   }
 
@@ -86,13 +72,15 @@ export class Locks implements Participant {
     const { host, checker, who } = this.#parts
     const asked = host.now()
     const ttlMs = this.#ttl()
-    const fence = await this.#operate((leases, now, grants, reign, isQuarantined) => {
+    const fence = await operate(this.#parts, 'acquire', (stored, now, reign, inQuarantine) => {
+      const { leases } = stored
       const known = leases.get(name)
       if (known && known.until > now) return undefined
       if (reign.quarantined && !this.#parts.off.has('quarantine')) return undefined
-      const next = reign.number * FENCES + grants + 1
+      stored.grants += 1
+      const next = reign.fenceFloor + stored.grants
       leases.set(name, { fence: next, until: now + this.#kept(ttlMs) })
-      checker.granted(isQuarantined && !this.#parts.off.has('quarantine'))
+      checker.granted(who, inQuarantine && !this.#parts.off.has('quarantine'))
       return next
     })
     const left = asked + ttlMs - host.now()
@@ -105,7 +93,7 @@ export class Locks implements Participant {
     const { host, checker, who } = this.#parts
     const asked = host.now()
     const ttlMs = this.#ttl()
-    const number = await this.#operate((leases, now, _, reign) => {
+    const number = await operate(this.#parts, 'renew', ({ leases }, now, reign) => {
       const known = leases.get(name)
       if (known?.fence !== mine.fence) return undefined
       // Never sooner than it was: if this answer is lost the holder goes on counting on the one before.
@@ -129,44 +117,10 @@ export class Locks implements Participant {
   async #release(name: string, fence: number): Promise<void> {
     this.#held.delete(name)
     this.#parts.checker.released(name, this.#parts.who)
-    await this.#operate((leases) => {
+    await operate(this.#parts, 'release', ({ leases }) => {
       if (leases.get(name)?.fence === fence) leases.delete(name)
       return undefined
     })
-  }
-
-  /** One atomic step on the store that reigns, which refuses it under another number. */
-  async #operate<T>(
-    step: (
-      leases: Map<string, StoredLease>,
-      now: number,
-      grants: number,
-      reign: Reign,
-      isQuarantined: boolean,
-    ) => T | undefined,
-  ): Promise<T | undefined> {
-    const { term, table, markers, postgres, checker, off } = this.#parts
-    let of: Reign | undefined
-    const answer = await term.operate(async (reign) => {
-      of = reign
-      const quarantined = () => postgres.inQuarantine(reign.number)
-      if (reign.store === 'redis') {
-        return markers.send((redis) => {
-          const fits = redis.data.marker === reign.sign
-          if (!fits && !off.has('marker')) return undefined
-          redis.data.grants += 1
-          return step(redis.data.leases, redis.now(), redis.data.grants, reign, quarantined())
-        })
-      }
-      return table.change((row) => {
-        const fits = row.number === reign.number && row.store === 'postgres' && row.phase === 'open'
-        if (!fits && !off.has('statements check the term')) return undefined
-        postgres.grants += 1
-        return step(postgres.leases, postgres.now(), postgres.grants, reign, quarantined())
-      }, OPERATION_MS)
-    })
-    if (of && answer !== undefined) checker.counted(of.number, of.store)
-    return answer
   }
 
   /** The longest as often as all others: it is the one that waits must cover. */
@@ -175,6 +129,7 @@ export class Locks implements Participant {
     return host.world.chance(0.4) ? longestMs : host.world.between(200, longestMs)
   }
 
+  /** Longer than what its holder counts on: one more round of the clocks, and a little. */
   #kept(ttlMs: number): number {
     return this.#parts.off.has('leases longer in the store') ? ttlMs : ttlMs * DRIFT + 20
   }

@@ -1,101 +1,132 @@
 import type { Fleet } from './fleet.js'
-import { thaw } from './link.js'
+import { type Link, thaw } from './link.js'
 
+/** Something that happens at one place, or to a store, for a while. */
 type Fault = (fleet: Fleet, place: number, lastMs: number) => void
 
+function pause({ lives }: Fleet, place: number, lastMs: number): void {
+  lives[place]?.host.pause(lastMs)
+}
+
+function crash(fleet: Fleet, place: number, lastMs: number): void {
+  fleet.crash(place)
+  fleet.world.in(lastMs, () => fleet.begin(place))
+}
+
+function leave(fleet: Fleet, place: number, lastMs: number): void {
+  void fleet.leave(place)
+  fleet.world.in(lastMs, () => fleet.begin(place))
+}
+
+/** Changes the way from one instance to one store for a while. */
+function onTheWay(change: (link: Link, fleet: Fleet) => void, to?: 'redis' | 'postgres'): Fault {
+  return (fleet, place, lastMs) => {
+    const { lives, world } = fleet
+    const life = lives[place]
+    const toRedis = to === undefined ? world.chance(0.5) : to === 'redis'
+    const link = toRedis ? life?.markers.link : life?.table.link
+    if (!link) return
+    change(link, fleet)
+    world.in(lastMs, () => link.heal())
+  }
+}
+
+const cut = (link: Link) => {
+  link.cut = true
+}
+const deafen = (link: Link) => {
+  link.deaf = true
+}
+const disturb = (link: Link, { world }: Fleet) => {
+  if (world.chance(0.5)) link.lossy = true
+  else link.slowMs = world.between(50, 900)
+}
+/** The longest delay is longer than two turns take. */
+const holdUp = (link: Link, { world }: Fleet) => {
+  link.lateMs = world.pick([1500, 4000, 12_000])
+}
+
+/** Stands still with an operation under way that was carried out. */
+function pauseBetween({ lives, checker }: Fleet, place: number, lastMs: number): void {
+  const life = lives[place]
+  if (!life) return
+  checker.watch = (who) => {
+    if (who !== life.name) return
+    checker.watch = () => undefined
+    life.host.pause(lastMs)
+  }
+}
+
+/** Whoever next leads a closing is lost at once. */
+function loseLeader(fleet: Fleet, _: number, lastMs: number): void {
+  const { lives, world, postgres } = fleet
+  const lose = world.pick([pause, crash, onTheWay(cut, 'postgres'), onTheWay(deafen, 'postgres')])
+  postgres.led = (leader) => {
+    postgres.led = () => undefined
+    const place = lives.findIndex((life) => life?.controller.life === leader)
+    if (place >= 0) lose(fleet, place, lastMs)
+  }
+}
+
+function killRedis({ redis, world }: Fleet, _: number, lastMs: number): void {
+  redis.kill()
+  world.in(lastMs, () => redis.start(world.pick(['same', 'older', 'empty'])))
+}
+
+function freezeRedis({ redis, world }: Fleet, _: number, lastMs: number): void {
+  redis.frozen = true
+  world.in(lastMs, () => thaw(redis))
+}
+
+function crashPostgres({ postgres, world }: Fleet, _: number, lastMs: number): void {
+  postgres.crash()
+  world.in(lastMs, () => {
+    postgres.up = true
+  })
+}
+
+function freezePostgres({ postgres, world }: Fleet, _: number, lastMs: number): void {
+  postgres.frozen = true
+  world.in(Math.min(lastMs, 2500), () => thaw(postgres))
+}
+
+function slowCommits({ postgres, world }: Fleet, _: number, lastMs: number): void {
+  postgres.commitMs = 1200
+  world.in(lastMs, () => {
+    postgres.commitMs = 3
+  })
+}
+
+function operate({ lives, world }: Fleet, place: number): void {
+  const store = world.pick(['redis', 'postgres'] as const)
+  lives[place]?.controller.ask(store, world.chance(0.5) ? 'operator' : 'drill')
+}
+
+/** Two want different things at once. */
+function disagree({ lives }: Fleet, place: number): void {
+  lives[place]?.controller.ask('postgres', 'operator')
+  lives[(place + 1) % lives.length]?.controller.ask('redis', 'operator')
+}
+
 const FAULTS: readonly (readonly [weight: number, Fault])[] = [
-  [3, ({ lives }, place, lastMs) => lives[place]?.host.pause(lastMs)],
-  [
-    2,
-    (fleet, place, lastMs) => {
-      fleet.crash(place)
-      fleet.world.in(lastMs, () => fleet.begin(place))
-    },
-  ],
-  [
-    1,
-    (fleet, place, lastMs) => {
-      void fleet.leave(place)
-      fleet.world.in(lastMs, () => fleet.begin(place))
-    },
-  ],
-  [
-    3,
-    ({ lives, world }, place, lastMs) => {
-      const link = lives[place]?.markers.link
-      if (!link) return
-      link.cut = true
-      world.in(lastMs, () => link.heal())
-    },
-  ],
-  [
-    3,
-    ({ lives, world }, place, lastMs) => {
-      const link = lives[place]?.table.link
-      if (!link) return
-      link.cut = true
-      world.in(lastMs, () => link.heal())
-    },
-  ],
-  [
-    2,
-    ({ lives, world }, place, lastMs) => {
-      const life = lives[place]
-      const link = world.chance(0.5) ? life?.markers.link : life?.table.link
-      if (!link) return
-      if (world.chance(0.5)) link.lossy = true
-      else link.slowMs = world.between(50, 900)
-      world.in(lastMs, () => link.heal())
-    },
-  ],
-  [
-    4,
-    ({ redis, world }, _, lastMs) => {
-      redis.kill()
-      world.in(lastMs, () => redis.start(world.pick(['same', 'older', 'empty'])))
-    },
-  ],
+  [3, pause],
+  [2, pauseBetween],
+  [2, crash],
+  [1, leave],
+  [3, onTheWay(cut, 'redis')],
+  [3, onTheWay(cut, 'postgres')],
+  [1, onTheWay(deafen)],
+  [2, onTheWay(disturb)],
+  [3, onTheWay(holdUp)],
+  [3, loseLeader],
+  [4, killRedis],
   [2, ({ redis }) => redis.flush()],
-  [
-    2,
-    ({ redis, world }, _, lastMs) => {
-      redis.frozen = true
-      world.in(lastMs, () => thaw(redis))
-    },
-  ],
-  [
-    1,
-    ({ postgres, world }, _, lastMs) => {
-      postgres.crash()
-      world.in(lastMs, () => {
-        postgres.up = true
-      })
-    },
-  ],
-  [
-    1,
-    ({ postgres, world }, _, lastMs) => {
-      postgres.frozen = true
-      world.in(Math.min(lastMs, 2500), () => thaw(postgres))
-    },
-  ],
-  [
-    1,
-    ({ postgres, world }, _, lastMs) => {
-      postgres.commitMs = 1200
-      world.in(lastMs, () => {
-        postgres.commitMs = 3
-      })
-    },
-  ],
-  [
-    2,
-    ({ lives, world }, place) =>
-      lives[place]?.controller.ask(
-        world.pick(['redis', 'postgres']),
-        world.chance(0.5) ? 'operator' : 'drill',
-      ),
-  ],
+  [2, freezeRedis],
+  [1, crashPostgres],
+  [1, freezePostgres],
+  [1, slowCommits],
+  [2, operate],
+  [1, disagree],
 ]
 
 const BAG = FAULTS.flatMap(([weight, fault]) => Array.from({ length: weight }, () => fault))
@@ -115,6 +146,8 @@ export function torment(fleet: Fleet, until: number): void {
   }
   world.in(4000, again)
   world.at(until, () => {
+    fleet.checker.watch = () => undefined
+    postgres.led = () => undefined
     thaw(redis)
     thaw(postgres)
     redis.start('same')

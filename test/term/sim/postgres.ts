@@ -3,23 +3,11 @@ import type { Queryable } from '../../../src/postgres/client.js'
 import type { Beat, FleetMember, Opening, TermTable } from '../../../src/term/ports.js'
 import type { Reason } from '../../../src/term/states.js'
 import type { Participant, StoreName } from '../../../src/term/term.js'
-import type { Checker } from './checker.js'
 import type { Off } from './guards.js'
 import { Link, type Server, thaw } from './link.js'
+import { type MovedLease, nothing, takeIn, takeInCount } from './stored.js'
+import type { Witness } from './witness.js'
 import type { Host, World } from './world.js'
-
-export interface StoredLease {
-  readonly fence: number
-  /** By the store's clock. */
-  readonly until: number
-}
-
-/** A lease on its way from one store to another: what is left of it, because clocks differ. */
-export interface MovedLease {
-  readonly name: string
-  readonly fence: number
-  readonly leftMs: number
-}
 
 interface Row {
   number: number
@@ -60,12 +48,13 @@ export class SimPostgres implements Server {
     quarantineUntil: 0,
   }
   readonly instances = new Map<string, Instance>()
-  readonly leases = new Map<string, StoredLease>()
-  grants = 0
+  readonly stored = nothing()
   /** Grows with every crash: a transaction that was not committed is gone. */
   epoch = 0
   /** How long a commit may take. */
   commitMs = 3
+  /** Told who leads a closing, as soon as somebody does. */
+  led: (life: string) => void = () => undefined
   /** One life whose commits take exactly so long. */
   slow: { readonly life: string; readonly ms: number } | undefined
   readonly #world: World
@@ -90,24 +79,23 @@ export class SimPostgres implements Server {
     return this.row.number === number && this.now() < this.row.quarantineUntil
   }
 
-  /** Takes in a lease from elsewhere, unless a higher fence is known here. */
-  take({ name, fence, leftMs }: MovedLease): void {
-    const known = this.leases.get(name)
-    const until = this.now() + leftMs
-    if (!known || known.fence < fence) this.leases.set(name, { fence, until })
-    else if (known.fence === fence) this.leases.set(name, { fence, until: Math.max(known.until, until) })
-  }
-
+  /** What a beat is told. Written out: it is asked for more often than anything else. */
   snapshot(me: Instance, windowMs: number): Beat {
     const now = this.now()
-    const { openedAt, quarantineUntil, ...row } = this.row
     const fleet: FleetMember[] = []
-    for (const one of [...this.instances.values(), me]) {
-      if (one.life === me.life && one !== me) continue
-      const { beatAt, ...member } = one
-      if (one === me || now - beatAt < windowMs) fleet.push({ ...member, ageMs: now - beatAt })
+    const put = (one: Instance) => {
+      const { life, name, view, identity, matches, stopped, beatAt } = one
+      fleet.push({ life, name, view, identity, matches, stopped, ageMs: now - beatAt })
     }
-    return { row: { ...row, openMs: now - openedAt, quarantineMs: quarantineUntil - now }, fleet }
+    for (const one of this.instances.values()) {
+      if (one.life !== me.life && now - one.beatAt < windowMs) put(one)
+    }
+    put(me)
+    const { number, store, phase, want, switcher, reason, identity, attempt, healthyMs, held } = this.row
+    const openMs = now - this.row.openedAt
+    const quarantineMs = this.row.quarantineUntil - now
+    const row = { number, store, phase, want, switcher, reason, identity, attempt, healthyMs, held }
+    return { row: { ...row, openMs, quarantineMs }, fleet }
   }
 }
 
@@ -116,61 +104,67 @@ export class SimTable implements TermTable {
   readonly link: Link
   readonly #server: SimPostgres
   readonly #world: World
-  readonly #checker: Checker
+  readonly #witness: Witness
   readonly #off: Off
 
-  constructor(host: Host, server: SimPostgres, checker: Checker, off: Off) {
+  constructor(host: Host, server: SimPostgres, witness: Witness, off: Off) {
     // What a beat has.
     this.link = new Link(host, server, 1500)
     this.#server = server
     this.#world = host.world
-    this.#checker = checker
+    this.#witness = witness
     this.#off = off
   }
 
   async beat(me: Omit<FleetMember, 'stopped' | 'ageMs'>, windowMs: number): Promise<Beat> {
     const server = this.#server
-    const told = await this.link.ask<Beat>((answer) => {
-      const { epoch } = server
-      const beatAt = server.now()
-      const stopped = () => server.instances.get(me.life)?.stopped ?? 0
-      // What a statement sees is from its beginning; what it wrote is seen from its commit on.
-      const beat = server.snapshot({ ...me, stopped: stopped(), beatAt }, windowMs)
-      this.#checker.begun(me.life)
-      const usual = this.#world.between(0.2, server.commitMs)
-      this.#world.in(server.slow?.life === me.life ? server.slow.ms : usual, () => {
-        if (server.epoch !== epoch) return
-        server.instances.set(me.life, { ...me, stopped: stopped(), beatAt })
-        for (const [life, one] of server.instances) {
-          if (one.beatAt < server.now() - 10 * windowMs) server.instances.delete(life)
-        }
-        answer(beat)
-      })
-    }, AWAY)
-    this.#checker.beaten(me.life, told)
+    const told = await this.link.ask<Beat>(
+      'beat',
+      (answer) => {
+        const { epoch } = server
+        const beatAt = server.now()
+        const stopped = () => server.instances.get(me.life)?.stopped ?? 0
+        // What a statement sees is from its beginning; what it wrote is seen from its commit on.
+        const beat = server.snapshot({ ...me, stopped: stopped(), beatAt }, windowMs)
+        this.#witness.begun(me.life)
+        const usual = this.#world.between(0.2, server.commitMs)
+        this.#world.in(server.slow?.life === me.life ? server.slow.ms : usual, () => {
+          if (server.epoch !== epoch) return
+          server.instances.set(me.life, { ...me, stopped: stopped(), beatAt })
+          for (const [life, one] of server.instances) {
+            if (one.beatAt < server.now() - 10 * windowMs) server.instances.delete(life)
+          }
+          answer(beat)
+        })
+      },
+      AWAY,
+    )
+    this.#witness.beaten(me.life, told)
     return told
   }
 
   close(number: number, want: StoreName, life: string, reason: Reason): Promise<boolean> {
-    this.#checker.closes(life, reason)
-    return this.change((row) => {
+    this.#witness.closes(life, reason)
+    return this.change('close', (row) => {
       if (row.number !== number || row.phase !== 'open') return false
       Object.assign(row, { phase: 'closing', want, switcher: life, reason })
+      this.#server.led(life)
       return true
     })
   }
 
   takeOver(number: number, from: string | null, life: string): Promise<boolean> {
-    return this.change((row) => {
+    return this.change('take over', (row) => {
       const mine = row.switcher === from || this.#off.has('take-over by compare-and-set')
       if (row.number !== number || row.phase !== 'closing' || !mine) return false
       row.switcher = life
+      this.#server.led(life)
       return true
     })
   }
 
   turnBack(number: number, life: string): Promise<boolean> {
-    return this.change((row) => {
+    return this.change('turn back', (row) => {
       if (row.number !== number || row.phase !== 'closing' || row.switcher !== life) return false
       row.want = 'postgres'
       return true
@@ -178,9 +172,9 @@ export class SimTable implements TermTable {
   }
 
   async stop(number: number, life: string, participants: readonly Participant[]): Promise<boolean> {
-    const leases = await collect(participants, number)
-    return this.change((row) => {
-      for (const lease of leases) this.#server.take(lease)
+    const reclaimed = await collect(participants, number)
+    return this.change('stop', (row) => {
+      this.#reclaim(reclaimed)
       const member = this.#server.instances.get(life)
       if (row.number !== number || row.phase !== 'closing' || !member) return false
       this.#server.instances.set(life, { ...member, stopped: number })
@@ -189,7 +183,7 @@ export class SimTable implements TermTable {
   }
 
   open(number: number, life: string, opening: Opening): Promise<boolean> {
-    return this.change((row) => {
+    return this.change('open', (row) => {
       const mine = row.switcher === life || this.#off.has('opening by compare-and-set')
       const closing = row.number === number && row.phase === 'closing'
       if (!(closing || this.#off.has('opening by compare-and-set')) || !mine) return false
@@ -207,36 +201,50 @@ export class SimTable implements TermTable {
         openedAt: this.#server.now(),
         quarantineUntil: this.#server.now() + opening.quarantineMs,
       })
-      this.#checker.opened(row.number, store, opening.early)
+      this.#witness.opened(row.number, store, opening.early)
       return true
     })
   }
 
   async leave(life: string, participants: readonly Participant[]): Promise<void> {
-    const leases = await collect(participants, this.#server.row.number)
-    await this.change(() => {
-      for (const lease of leases) this.#server.take(lease)
+    const reclaimed = await collect(participants, this.#server.row.number)
+    await this.change('leave', () => {
+      this.#reclaim(reclaimed)
       return this.#server.instances.delete(life)
     })
   }
 
   /** One statement of another kind. */
-  change<T>(execute: (row: Row) => T, timeoutMs?: number): Promise<T> {
-    return this.link.ask<T>((answer) => answer(execute(this.#server.row)), AWAY, timeoutMs)
+  change<T>(kind: string, execute: (row: Row) => T, timeoutMs?: number): Promise<T> {
+    return this.link.ask<T>(kind, (answer) => answer(execute(this.#server.row)), AWAY, timeoutMs)
+  }
+
+  #reclaim({ leases, taken }: Reclaimed): void {
+    const { stored } = this.#server
+    for (const lease of leases) takeIn(stored, this.#server.now(), lease, this.#off)
+    takeInCount(stored, taken)
   }
 }
 
-/** Lets the participants say what they alone know: each puts leases into the transaction. */
-async function collect(participants: readonly Participant[], number: number): Promise<MovedLease[]> {
+/** What one instance alone knew of the term that ends. */
+interface Reclaimed {
+  readonly leases: readonly MovedLease[]
+  readonly taken: number
+}
+
+/** Lets the participants say what they alone know: each puts it into the transaction. */
+async function collect(participants: readonly Participant[], number: number): Promise<Reclaimed> {
   const leases: MovedLease[] = []
+  let taken = 0
   const tx: Queryable = {
-    query: async (_text, [name, fence, leftMs] = []) => {
-      leases.push({ name: String(name), fence: Number(fence), leftMs: Number(leftMs) })
+    query: async (what, [first, fence, leftMs] = []) => {
+      if (what === 'count') taken = Number(first)
+      else leases.push({ name: String(first), fence: Number(fence), leftMs: Number(leftMs) })
       return []
     },
   }
   for (const participant of participants) await participant.reclaim?.(tx, number)
-  return leases
+  return { leases, taken }
 }
 
 const away = () => new SpillwayError('STORE_UNAVAILABLE', 'PostgreSQL is away')

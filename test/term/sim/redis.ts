@@ -2,17 +2,14 @@ import { notSent, translate } from '../../../src/redis/errors.js'
 import type { Sight, TermRedis } from '../../../src/term/ports.js'
 import type { Off } from './guards.js'
 import { Link, type Server, thaw } from './link.js'
-import type { MovedLease, StoredLease } from './postgres.js'
+import { copyOf, nothing, type Stored } from './stored.js'
 import type { Host, World } from './world.js'
 
-interface Data {
+interface Data extends Stored {
   marker: string | null
-  grants: number
-  readonly leases: Map<string, StoredLease>
 }
 
-const empty = (): Data => ({ marker: null, grants: 0, leases: new Map() })
-const copy = (data: Data): Data => ({ ...data, leases: new Map(data.leases) })
+const empty = (): Data => ({ marker: null, ...nothing() })
 
 /** One Redis: what it holds, and who it is. */
 export class SimRedis implements Server {
@@ -20,6 +17,10 @@ export class SimRedis implements Server {
   frozen = false
   readonly thawed: (() => void)[] = []
   data = empty()
+  /** How often it has lost what it held. */
+  losses = 0
+  /** The last carry-over that was marked, and what had been lost until then. */
+  marked = { number: 0, losses: 0 }
   identity = 'run-1'
   #older = empty()
   #lives = 1
@@ -37,7 +38,7 @@ export class SimRedis implements Server {
 
   /** What a restart from an older file finds. */
   save(): void {
-    this.#older = copy(this.data)
+    this.#older = copyOf(this.data)
   }
 
   kill(): void {
@@ -50,11 +51,13 @@ export class SimRedis implements Server {
     this.up = true
     this.#lives += 1
     this.identity = `run-${this.#lives}`
-    if (data === 'older') this.data = copy(this.#older)
-    if (data === 'empty') this.data = empty()
+    if (data === 'same') return
+    this.losses += 1
+    this.data = data === 'older' ? copyOf(this.#older) : empty()
   }
 
   flush(): void {
+    this.losses += 1
     this.data = empty()
   }
 }
@@ -79,27 +82,30 @@ export class SimMarkers implements TermRedis {
   look(): Promise<Sight> {
     if (!this.#usable() && this.#server.up) {
       return this.link.ask<Sight>(
+        'look',
         (answer) => answer({ identity: this.#server.identity, marker: null }),
         ERRORS,
       )
     }
-    return this.send<Sight>(({ data, identity }) => ({ identity, marker: data.marker }))
+    return this.send<Sight>('look', ({ data, identity }) => ({ identity, marker: data.marker }))
   }
 
   /** Played after term-mark.lua; that the two agree is shown by nothing but reading. */
   mark(number: number, attempt: string): Promise<boolean> {
-    return this.send(({ data }) => {
+    return this.send('mark', (server) => {
+      const { data } = server
       const [known = 0, phase] = parse(data.marker)
       const taken = known > number || (known === number && phase === 'open')
       if (taken && !this.#off.has('no carry-over into an open term')) return false
       data.marker = `${number}:carrying:${attempt}`
+      server.marked = { number, losses: server.losses }
       return true
     })
   }
 
   /** As term-confirm.lua. */
   confirm(number: number, attempt: string): Promise<boolean> {
-    return this.send(({ data }) => {
+    return this.send('confirm', ({ data }) => {
       const open = `${number}:open:${attempt}`
       if (data.marker === open) return true
       const [known, phase] = parse(data.marker)
@@ -115,32 +121,30 @@ export class SimMarkers implements TermRedis {
     if (this.#connected !== undefined && !this.judge.admits(this.#connected)) this.#connected = undefined
   }
 
-  /** Takes in the leases of a term that PostgreSQL had; refused where a later term is open. */
-  carry(ending: number, leases: readonly MovedLease[]): Promise<boolean> {
-    return this.send((server) => {
-      const { data } = server
-      const [known = 0, phase] = parse(data.marker)
+  /** Takes in what PostgreSQL had of a term; refused where a later one is open. */
+  carry(ending: number, takeIn: (server: SimRedis) => void): Promise<boolean> {
+    return this.send('carry', (server) => {
+      const [known = 0, phase] = parse(server.data.marker)
       const late = known > ending + 1 || (known === ending + 1 && phase === 'open')
       if (late && !this.#off.has('no carry-over into an open term')) return false
-      for (const { name, fence, leftMs } of leases) {
-        const older = data.leases.get(name)
-        const until = server.now() + leftMs
-        const sooner = older?.fence === fence ? Math.max(older.until, until) : until
-        if (!older || older.fence <= fence) data.leases.set(name, { fence, until: sooner })
-      }
+      takeIn(server)
       return true
     })
   }
 
   /** One script, on the connection that this instance has or makes now. */
-  async send<T>(execute: (server: SimRedis) => T): Promise<T> {
+  async send<T>(kind: string, execute: (server: SimRedis) => T): Promise<T> {
     if (this.#server.up && !this.#usable()) throw notSent('another server')
     const connected = this.#connected
-    return this.link.ask<T>((answer, fail) => {
-      // A restart has broken the connection that this came on.
-      if (this.#server.identity !== connected) fail(translate(new Error('Connection is closed.')))
-      else answer(execute(this.#server))
-    }, ERRORS)
+    return this.link.ask<T>(
+      kind,
+      (answer, fail) => {
+        // A restart has broken the connection that this came on.
+        if (this.#server.identity !== connected) fail(translate(new Error('Connection is closed.')))
+        else answer(execute(this.#server))
+      },
+      ERRORS,
+    )
   }
 
   #usable(): boolean {

@@ -9,7 +9,7 @@ const TORMENT_MS = 18_000
 const HEAL_MS = 30_000
 
 /** What happens to a fleet, until a true time. */
-type Scenario = (fleet: Fleet, until: number) => void
+export type Scenario = (fleet: Fleet, until: number) => void
 
 export interface Outcome {
   readonly seed: number
@@ -51,34 +51,21 @@ class Run {
   }
 }
 
-/** Runs side by side in one process: what follows from an event must be over before the next, in each of them. */
-const SIDE_BY_SIDE = 64
-
 /** Runs these seeds; `told` may end it by answering false. */
 export async function simulate(
-  seeds: { readonly from: number; readonly count: number },
+  { from, count }: { readonly from: number; readonly count: number },
   Controller: ControllerClass,
   off: Off,
   told: (outcome: Outcome) => boolean,
   scenario: Scenario = torment,
 ): Promise<void> {
-  let next = seeds.from
-  const end = seeds.from + seeds.count
-  let going = true
-  let runs: Run[] = []
-  while (going) {
-    while (runs.length < SIDE_BY_SIDE && next < end) {
-      runs.push(new Run(next, Controller, off, scenario))
-      next += 1
-    }
-    if (runs.length === 0) return
+  for (let seed = from; seed < from + count; seed += 1) {
+    const run = new Run(seed, Controller, off, scenario)
+    // What follows from an event is over before the next: a tick comes when no promise has anything left to do.
+    do await new Promise<void>((resolve) => process.nextTick(resolve))
+    while (run.step())
+    if (!told(run.end())) return
+    // Others in this process want to live too.
     await new Promise((resolve) => setImmediate(resolve))
-    const left: Run[] = []
-    for (const run of runs) {
-      if (run.step()) left.push(run)
-      else going = told(run.end()) && going
-    }
-    runs = left
   }
-  for (const run of runs) run.end()
 }
