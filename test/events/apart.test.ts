@@ -3,6 +3,7 @@ import { readConfig } from '../../src/config.js'
 import { Backbone } from '../../src/events/backbone.js'
 import { Groups } from '../../src/events/groups.js'
 import type { FlowEvent } from '../../src/index.js'
+import { LockDesk } from '../../src/locks/desk.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import { Tenant } from '../../src/spillway.js'
 import { PostgresStates } from '../../src/state/postgres.js'
@@ -39,11 +40,14 @@ async function startNode(name: string, postgresUrl: string, redisUrl: string): P
   })
   await backbone.start()
   const { log, intake, live } = backbone
+  const term = instance.controller
+  const desk = new LockDesk({ instanceId: 'node', term, database, redis: instance.redis.client })
   const parts = { states: new PostgresStates(database), groups: new Groups(database), limits: config }
   return {
     instance,
-    tenant: new Tenant('acme', { log, appender: intake, live, ...parts }),
+    tenant: new Tenant('acme', { log, appender: intake, live, desk, ...parts }),
     close: async () => {
+      await desk.close()
       await intake.settled()
       await backbone.close()
       await instance.close()

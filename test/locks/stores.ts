@@ -15,7 +15,8 @@ import { fenceFloor, type Reign, type Term } from '../../src/term/term.js'
 import { openClient } from '../redis/open.js'
 import { freshDatabase } from '../support/database.js'
 import { startPgBouncer } from '../support/pgbouncer.js'
-import { startRedis, startRedisCluster } from '../support/redis.js'
+import { startRedis } from '../support/redis.js'
+import { startRedisCluster } from '../support/redis-cluster.js'
 
 /** A store of locks with a reign that the tests set. */
 export interface OpenStore {
