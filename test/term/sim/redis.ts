@@ -90,7 +90,7 @@ export class SimMarkers implements TermRedis {
     return this.send<Sight>('look', ({ data, identity }) => ({ identity, marker: data.marker }))
   }
 
-  /** Played after term-mark.lua; that the two agree is shown by nothing but reading. */
+  /** Played after term-mark.lua; test/term/model puts the same requests to both. */
   mark(number: number, attempt: string): Promise<boolean> {
     return this.send('mark', (server) => {
       const { data } = server
