@@ -171,7 +171,9 @@ describe('a stream of one flow', () => {
     }
     const [head = '', body = ''] = text.split('\r\n\r\n')
     expect(head).not.toMatch(/transfer-encoding/i)
-    expect(body).toMatch(/^retry: 1000\n\nid: 1-0\n\nid: 1-1\nevent: step\n/)
+    // Heartbeats stand between frames wherever a busy machine takes its time.
+    const frames = body.replaceAll(/^:\n\n/gm, '')
+    expect(frames).toMatch(/^retry: 1000\n\nid: 1-0\n\nid: 1-1\nevent: step\n/)
   })
 
   test('asked for behind another answer on the same socket ends, and is not kept', async () => {
