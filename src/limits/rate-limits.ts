@@ -1,7 +1,8 @@
+import { SpillwayError } from '../errors.js'
 import { checkName } from '../tenant.js'
 import { LimitCheck } from './check.js'
 import type { Limiter } from './limiter.js'
-import { type LimitPage, type LimitQuery, type LimitSpec, LONGEST_MS } from './limits.js'
+import { ALGORITHMS, type LimitPage, type LimitQuery, type LimitSpec, LONGEST_MS } from './limits.js'
 import { Recent } from './recent.js'
 import type { Verdict } from './verdict.js'
 
@@ -60,13 +61,25 @@ export class RateLimits {
     return this.#limiter.reset(this.#tenant, checkName('limit', name))
   }
 
-  /** How limits stand, those that have counted something. Errors: as `reset`. */
+  /** How limits stand, those that have counted something. Errors: as `reset`, and `INVALID_CURSOR`. */
   list(query: Partial<LimitQuery> = {}): Promise<LimitPage> {
     const { name, after, limit = PAGE } = query
     this.#check.page(limit, MOST_PAGE)
+    if (after !== undefined) checkPlace(after)
     const named = name === undefined ? undefined : checkName('limit', name)
     return this.#limiter.list(this.#tenant, { name: named, after, limit })
   }
+}
+
+/** Where a page of either store ended: after a turn the other store begins anew. */
+function checkPlace(after: string): void {
+  const [algorithm, ...name] = after.split(' ')
+  if (/^[\d.]*\d[\d.]*$/.test(after)) return
+  if (name.length > 0 && ALGORITHMS.some((one) => one === algorithm)) {
+    checkName('limit', name.join(' '))
+    return
+  }
+  throw new SpillwayError('INVALID_CURSOR', '`after` is not the `next` of a page of limits')
 }
 
 /** Tenants of which the scope is kept: it remembers the keys of their limits. */

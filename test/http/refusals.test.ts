@@ -94,12 +94,14 @@ it('a stream that is asked for before the answer to another request came ends at
     text += chunk
   })
   const head = 'HTTP/1.1\r\nHost: localhost\r\n'
-  socket.write(
-    `GET /v1/flows ${head}\r\nGET /v1/flows/piped/stream ${head}\r\nGET /livez ${head}Connection: close\r\n\r\n`,
-  )
+  const wait = JSON.stringify({ ttlMs: 1000, waitMs: 1000 })
+  const slow = `POST /v1/locks/piped ${head}Content-Type: application/json\r\nContent-Length: ${wait.length}\r\n\r\n${wait}`
+  // The first request waits for as long as somebody else holds the lock.
+  await running.spillway.tenant('default').locks.acquire('piped', { ttlMs: 30_000 })
+  socket.write(`${slow}GET /v1/flows/piped/stream ${head}\r\nGET /livez ${head}Connection: close\r\n\r\n`)
   await once(socket, 'close')
-  const answers = text.split('HTTP/1.1 200 OK')
-  expect(answers).toHaveLength(4)
+  const answers = text.split('HTTP/1.1 ')
+  expect(answers.map((answer) => answer.slice(0, 3))).toEqual(['', '409', '200', '200'])
   expect(answers[2]).toMatch(/content-type: text\/event-stream.*\r\n\r\nretry: 1000\n\n$/is)
 })
 
