@@ -1,12 +1,10 @@
 import type { Command } from 'commander'
 import type { ApiKey, Keys as ApiKeys, NewApiKey } from '../access/keys.js'
 import { checkScopes, SCOPES } from '../access/principal.js'
-import { readConfig } from '../config.js'
-import { keepingOf, Spillway } from '../spillway.js'
-import { checkName } from '../tenant.js'
-import { isInUse } from './flows.js'
+import { keepingOf, type Spillway } from '../spillway.js'
+import { wherever } from './either.js'
 import { output } from './output.js'
-import { type Remote, remoteOf } from './remote.js'
+import type { Remote } from './remote.js'
 
 interface Shared {
   readonly tenant: string
@@ -70,22 +68,9 @@ function shared(command: Command): Command {
   return command.option('-t, --tenant <name>', 'whose keys', 'default').option('--json', 'as JSON')
 }
 
-async function withKeys(tenant: string, work: (keys: Keys) => Promise<void>): Promise<void> {
-  checkName('tenant', tenant)
-  const config = readConfig(process.env)
-  let spillway: Spillway
-  try {
-    spillway = await Spillway.open({ config })
-  } catch (error) {
-    const remote = isInUse(error) ? remoteOf(config.dataDir, tenant) : undefined
-    if (!remote) throw error
-    return work(remoteKeys(remote))
-  }
-  try {
-    await work(localKeys(keepingOf(spillway).keys, tenant))
-  } finally {
-    await spillway.close()
-  }
+function withKeys(tenant: string, work: (keys: Keys) => Promise<void>): Promise<void> {
+  const here = (spillway: Spillway) => localKeys(keepingOf(spillway).keys, tenant)
+  return wherever(tenant, { here, there: remoteKeys }, work)
 }
 
 function localKeys(keys: ApiKeys, tenant: string): Keys {

@@ -1,11 +1,10 @@
 import type { Command } from 'commander'
-import { readConfig } from '../config.js'
 import { SpillwayError } from '../errors.js'
 import type { LimitPage, LimitReport } from '../limits/limits.js'
-import { Spillway } from '../spillway.js'
-import { isInUse } from './flows.js'
+import type { Spillway } from '../spillway.js'
+import { wherever } from './either.js'
 import { output } from './output.js'
-import { type Remote, remoteOf } from './remote.js'
+import type { Remote } from './remote.js'
 
 interface Shared {
   readonly tenant: string
@@ -70,25 +69,16 @@ function shared(command: Command): Command {
     .option('--json', 'as JSON')
 }
 
-async function withLimits(tenant: string, work: (limits: Limits) => Promise<void>): Promise<void> {
-  const config = readConfig(process.env)
-  let spillway: Spillway
-  try {
-    spillway = await Spillway.open({ config })
-  } catch (error) {
-    const remote = isInUse(error) ? remoteOf(config.dataDir, tenant) : undefined
-    if (!remote) throw error
-    return work(remoteLimits(remote))
-  }
-  try {
-    const { limits } = spillway.tenant(tenant)
-    await reigning(spillway)
-    await work({
-      page: (name, after) => limits.list({ name, after, limit: PAGE }),
-      reset: (name) => limits.reset(name),
-    })
-  } finally {
-    await spillway.close()
+function withLimits(tenant: string, work: (limits: Limits) => Promise<void>): Promise<void> {
+  return wherever(tenant, { here: (spillway) => localLimits(spillway, tenant), there: remoteLimits }, work)
+}
+
+async function localLimits(spillway: Spillway, tenant: string): Promise<Limits> {
+  const { limits } = spillway.tenant(tenant)
+  await reigning(spillway)
+  return {
+    page: (name, after) => limits.list({ name, after, limit: PAGE }),
+    reset: (name) => limits.reset(name),
   }
 }
 

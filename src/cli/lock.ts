@@ -1,12 +1,11 @@
 import type { Command } from 'commander'
-import { readConfig } from '../config.js'
 import { SpillwayError } from '../errors.js'
 import type { LockSummary } from '../locks/tenant-locks.js'
-import { Spillway } from '../spillway.js'
+import type { Spillway } from '../spillway.js'
 import { checkName } from '../tenant.js'
-import { isInUse } from './flows.js'
+import { wherever } from './either.js'
 import { output } from './output.js'
-import { type Remote, remoteOf } from './remote.js'
+import type { Remote } from './remote.js'
 
 interface Shared {
   readonly tenant: string
@@ -53,28 +52,18 @@ function shared(command: Command): Command {
   return command.option('-t, --tenant <name>', 'whose locks', 'default').option('--json', 'as JSON')
 }
 
-async function withLocks(tenant: string, work: (locks: Locks) => Promise<void>): Promise<void> {
-  checkName('tenant', tenant)
-  const config = readConfig(process.env)
-  let spillway: Spillway
-  try {
-    spillway = await Spillway.open({ config })
-  } catch (error) {
-    const remote = isInUse(error) ? remoteOf(config.dataDir, tenant) : undefined
-    if (!remote) throw error
-    return work(remoteLocks(remote))
-  }
-  try {
-    const { locks } = spillway.tenant(tenant)
-    await work({
-      list: () => patiently(() => locks.list()),
-      break: async (name) => {
-        if (!(await patiently(() => locks.break(name))))
-          throw new SpillwayError('NOT_FOUND', `Nobody holds the lock "${name}"`)
-      },
-    })
-  } finally {
-    await spillway.close()
+function withLocks(tenant: string, work: (locks: Locks) => Promise<void>): Promise<void> {
+  return wherever(tenant, { here: (spillway) => localLocks(spillway, tenant), there: remoteLocks }, work)
+}
+
+function localLocks(spillway: Spillway, tenant: string): Locks {
+  const { locks } = spillway.tenant(tenant)
+  return {
+    list: () => patiently(() => locks.list()),
+    break: async (name) => {
+      if (!(await patiently(() => locks.break(name))))
+        throw new SpillwayError('NOT_FOUND', `Nobody holds the lock "${name}"`)
+    },
   }
 }
 
