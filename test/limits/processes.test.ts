@@ -84,7 +84,8 @@ describe('five processes at the same limits', () => {
     const quick = await all.run(short)
     expect(quick.errors).toEqual([])
     const of = (name: string) => passedOf(quick, short, name)
-    expect(mostWithin(of('short-log'), 400)).toBeLessThanOrEqual(20)
+    // The stores count in whole ms, so that 400 of them may begin and end up to 1 ms closer.
+    expect(mostWithin(of('short-log'), 400 - 1)).toBeLessThanOrEqual(20)
     // One more than a window's worth only by what has drained meanwhile.
     for (const ms of [100, 400, 1000]) {
       expect(mostWithin(of('short-bucket'), ms)).toBeLessThanOrEqual(20 + Math.ceil((ms * 20) / 400))
