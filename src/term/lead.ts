@@ -22,7 +22,7 @@ interface CarryOver {
   readonly number: number
   readonly attempt: string
   readonly identity: string | null
-  readonly state: 'done' | 'failed'
+  readonly state: 'done' | 'in part' | 'failed'
   readonly count: number
 }
 
@@ -93,7 +93,7 @@ export class Lead {
         await table.turnBack(row.number, life)
         return
       case 'carry':
-        if (this.#underWay === 0) this.#begin(() => this.#carry(row))
+        if (this.#underWay === 0) this.#begin(() => this.#carry(row, step.whole))
         return
       case 'open':
         await table.open(row.number, life, this.#opening(row, step.early))
@@ -110,7 +110,7 @@ export class Lead {
     })
   }
 
-  async #carry({ number }: TermRow): Promise<void> {
+  async #carry({ number }: TermRow, whole: boolean): Promise<void> {
     const attempt = randomUUID()
     this.#carried = { number, attempt, identity: null, state: 'failed', count: 0 }
     try {
@@ -119,7 +119,7 @@ export class Lead {
       if (identity === undefined) return
       // Also from one Redis to another: leases that were reclaimed must be known there.
       const count = await this.#carryAll(number, 'rest')
-      this.#carried = { number, attempt, identity, state: 'done', count }
+      this.#carried = { number, attempt, identity, state: whole ? 'done' : 'in part', count }
     } catch (error) {
       this.#tell(error)
     }

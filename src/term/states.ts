@@ -26,8 +26,8 @@ export interface Situation {
   readonly healthy: boolean
   /** What an operator has asked this instance for. */
   readonly asked: { readonly store: StoreName; readonly reason: 'operator' | 'drill' } | null
-  /** What became of the carry-over into Redis that this instance leads. */
-  readonly carried: 'not yet' | 'done' | 'failed'
+  /** What became of the carry-over into Redis that this instance leads; `in part`: it began before all had stopped. */
+  readonly carried: 'not yet' | 'in part' | 'done' | 'failed'
 }
 
 export type Step =
@@ -40,7 +40,8 @@ export type Step =
   | { readonly do: 'take over' }
   /** Redis cannot be carried into: PostgreSQL goes on, under a new number. */
   | { readonly do: 'turn back' }
-  | { readonly do: 'carry' }
+  /** `whole`: nobody can say anything more that is to be carried. */
+  | { readonly do: 'carry'; readonly whole: boolean }
   | { readonly do: 'open'; readonly early: boolean }
 
 export type Reason = 'majority' | 'identity' | 'return' | 'operator' | 'drill'
@@ -73,7 +74,9 @@ function whileClosing(s: Situation): Step {
   if (!s.allStopped && !s.waited) return NOTHING
   if (s.want === 'redis') {
     if (s.carried === 'failed' || s.majorityDown) return { do: 'turn back' }
-    if (s.carried === 'not yet') return { do: 'carry' }
+    // What the last of them said when it stopped would be in neither the quarantine nor the new store.
+    if (s.carried === 'in part' && s.allStopped) return { do: 'carry', whole: true }
+    if (s.carried === 'not yet') return { do: 'carry', whole: s.allStopped }
   }
   return { do: 'open', early: s.allStopped }
 }

@@ -25,7 +25,7 @@ const VALUES: { readonly [K in keyof Situation]: readonly Situation[K][] } = {
   held: YES_NO,
   healthy: YES_NO,
   asked: [null, ...STORES.flatMap((store) => REASONS.map((reason) => ({ store, reason })))],
-  carried: all<Situation['carried']>({ 'not yet': true, done: true, failed: true }),
+  carried: all<Situation['carried']>({ 'not yet': true, 'in part': true, done: true, failed: true }),
 }
 
 const FIRST: Situation = {
@@ -102,7 +102,7 @@ function done(s: Situation, step: Step): Situation {
     case 'turn back':
       return { ...s, want: 'postgres' }
     case 'carry':
-      return { ...s, carried: 'done' }
+      return { ...s, carried: step.whole ? 'done' : 'in part' }
     case 'open':
       return { ...s, phase: 'open', store: s.want }
   }
@@ -165,7 +165,22 @@ describe('what an instance decides', () => {
     expect(
       against(
         (s) => s.want === 'redis' && decide(s).do === 'open',
-        (_, s) => s.carried === 'done' && !s.majorityDown,
+        (_, s) => ['done', 'in part'].includes(s.carried) && !s.majorityDown,
+      ),
+    ).toEqual([])
+  })
+
+  it('opens Redis early only when it was carried into after all had stopped', () => {
+    expect(
+      against(
+        (s) => s.want === 'redis' && decide(s).do === 'open',
+        (step, s) => step.do === 'open' && (!step.early || s.carried === 'done'),
+      ),
+    ).toEqual([])
+    expect(
+      against(
+        (s) => decide(s).do === 'carry',
+        (step, s) => step.do === 'carry' && step.whole === s.allStopped,
       ),
     ).toEqual([])
   })

@@ -105,6 +105,11 @@ export const GUARDS = {
     from: "if (s.carried === 'failed' || s.majorityDown) return { do: 'turn back' }",
     to: '',
   },
+  'what the last to stop said is carried too': {
+    file: 'states',
+    from: "if (s.carried === 'in part' && s.allStopped) return { do: 'carry', whole: true }",
+    to: '',
+  },
   'the mark comes before what is carried': {
     file: 'lead',
     from: `const identity = await this.#mark(number + 1, attempt)

@@ -137,6 +137,32 @@ export function emptiedInCarry(fleet: Fleet): void {
   })
 }
 
+/** Redis lost its data, and one who is not waited for any more says what it holds behind the carry-over into it. */
+export function stopsBehindCarry(fleet: Fleet): void {
+  const { postgres, redis } = fleet
+  settled(fleet, (...lives) => {
+    postgres.led = (life) => {
+      postgres.led = () => undefined
+      const [leader, late] = lives.toSorted((one) => (one.controller.life === life ? -1 : 1))
+      if (!leader || !late) return
+      late.table.link.kept.add('stop')
+      const { link } = leader.markers
+      link.kept.add('answer to carry')
+      const stopped = () => postgres.instances.get(late.controller.life)?.stopped === postgres.row.number
+      once(
+        fleet,
+        () => link.keeps,
+        () => {
+          late.table.link.letGo()
+          once(fleet, stopped, () => link.letGo())
+        },
+      )
+    }
+    redis.kill()
+    redis.start('empty')
+  })
+}
+
 /** Redis is emptied behind the mark, and what is carried finds no trace of that. */
 export function emptiedBehindMark(fleet: Fleet): void {
   const { postgres, redis, checker } = fleet

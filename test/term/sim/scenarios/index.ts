@@ -10,6 +10,7 @@ import {
   lateLeases,
   lateMarker,
   lateMarkerAfterFlush,
+  stopsBehindCarry,
 } from './carrying.js'
 import { lateClosing, lateOpening, lateTakeOver, lostClosing } from './leading.js'
 import {
@@ -49,6 +50,7 @@ export const ACCIDENTS: readonly Accident[] = [
   { without: ['a take-over waits anew'], scenario: lateClosing },
   { without: ['take-over by compare-and-set'], scenario: lateTakeOver },
   { without: ['opening by compare-and-set'], scenario: lateOpening },
+  { without: ['what the last to stop said is carried too'], scenario: stopsBehindCarry },
   { without: ['the mark comes before what is carried'], scenario: emptiedInCarry },
   { without: ['a mark is looked for before anything is carried'], scenario: emptiedBehindMark },
   { without: ['the identity is that of the marked Redis'], scenario: backWithTheMark },
