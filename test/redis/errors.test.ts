@@ -76,7 +76,7 @@ describe('what the server says that it cannot do is down, and surely not done', 
       'key-load-delay': '400',
       'loading-process-events-interval-bytes': '1024',
     })
-    await Promise.all(Array.from({ length: 5000 }, (_, i) => client.call('SET', `key:${i}`, 'x')))
+    await server.ask('EVAL', "for i = 1, 5000 do redis.call('SET', 'key:' .. i, 'x') end", '0')
     await server.stop()
     const starting = server.start()
     const said = () => server.ask('PING').catch((error: unknown) => String(error))
