@@ -13,6 +13,8 @@ const ROUNDS = Number(process.env.CHAOS_ROUNDS ?? 20)
 const FLOWS = ['north', 'south', 'east', 'west']
 const PUBLISHERS = 16
 const READERS = 12
+/** Between two events of a publisher: enough are under way at any moment, and the servers that start have a core. */
+const REST_MS = 10
 
 const random = seeded(chaosSeed())
 const between = (least: number, most: number) => least + Math.floor(random() * (most - least + 1))
@@ -23,7 +25,7 @@ afterEach(async () => {
 })
 
 function populate(fleet: Fleet): World {
-  const world = new World(fleet, FLOWS)
+  const world = new World(fleet, FLOWS, { restMs: REST_MS })
   for (let i = 0; i < PUBLISHERS; i++) world.publish(`p${i}`, FLOWS[i % FLOWS.length] ?? '')
   for (let i = 0; i < READERS; i++) world.read(`r${i}`, FLOWS[i % FLOWS.length] ?? '')
   return world

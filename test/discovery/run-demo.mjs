@@ -6,12 +6,16 @@ import { runDemo } from '../../dist/examples/discovery/index.js'
 const [file, dataDir, postgres, flow] = process.argv.slice(2)
 const spillway = await Spillway.open({ dataDir, postgres })
 process.stdout.write('ready\n')
-globalThis.gc?.()
-const before = process.memoryUsage().rss
+/** What is in use on the heap, and not only not collected yet. */
+const live = () => {
+  globalThis.gc?.()
+  return process.memoryUsage().heapUsed
+}
+const before = live()
 let peak = before
 const watch = setInterval(() => {
-  peak = Math.max(peak, process.memoryUsage().rss)
-}, 20)
+  peak = Math.max(peak, live())
+}, 250)
 const result = await runDemo({
   spillway,
   file,
