@@ -29,6 +29,8 @@ export interface ControllerOptions {
   readonly onStep?: (step: TermStep) => void
 }
 
+const NOTHING_MORE = () => undefined
+
 /**
  * One instance's part in the term: beats, looks at Redis, takes the step that `decide` names, and lets operations
  * of record out only while it may trust what it knows.
@@ -83,8 +85,14 @@ export class Controller implements Term {
   async start(): Promise<void> {
     void this.#view?.look()
     // The first makes this life known, the second may be trusted.
-    await this.#ask()
-    await this.#ask()
+    const first = this.#ask().then(() => this.#ask())
+    // One at a time, also when Redis is seen meanwhile: an answer that another has overtaken would be believed after it.
+    this.#beating = first.then(NOTHING_MORE, NOTHING_MORE)
+    try {
+      await first
+    } finally {
+      this.#beating = undefined
+    }
     this.#schedule()
   }
 

@@ -20,6 +20,11 @@ export const GUARDS = {
     from: 'this.#trustedUntil = askedAt + this.#timing.trustMs',
     to: 'this.#trustedUntil = this.#around.now() + this.#timing.trustMs',
   },
+  'one beat at a time': {
+    file: 'controller',
+    from: 'this.#beating = first.then(NOTHING_MORE, NOTHING_MORE)',
+    to: 'void NOTHING_MORE',
+  },
   'a first beat is not trusted': {
     file: 'controller',
     from: 'const known = askedAt - this.#beatAt < this.#timing.longestLeaseMs',

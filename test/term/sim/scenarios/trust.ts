@@ -1,5 +1,5 @@
 import type { Fleet } from '../fleet.js'
-import { beaten, once, settled, turn } from './when.js'
+import { beaten, once, reigns, settled, turn } from './when.js'
 
 /**
  * An instance that nobody has seen for longer than leases last comes back, and its first beat is slow to commit:
@@ -16,6 +16,36 @@ export function unseenBeat(fleet: Fleet): void {
       world.in(3000, () => {
         postgres.slow = undefined
       })
+    })
+  })
+}
+
+/** The answer to an instance's second beat is overtaken by that to its third, and comes when it has stopped. */
+export function overtakenBeat(fleet: Fleet): void {
+  const { world, postgres, checker } = fleet
+  settled(fleet, (leader) => {
+    void fleet.leave(2)
+    world.in(100, () => {
+      fleet.begin(2)
+      const late = fleet.lives[2]
+      if (!late) return
+      const { link } = late.table
+      const { life } = late.controller
+      postgres.slow = { life, ms: 20 }
+      once(
+        fleet,
+        () => checker.beats(life) === 2,
+        () => link.kept.add('answer to beat'),
+      )
+      once(
+        fleet,
+        () => link.keeps,
+        () => {
+          link.kept.clear()
+          leader.controller.ask('postgres', 'operator')
+          reigns(fleet, 'postgres', () => link.letGo())
+        },
+      )
     })
   })
 }
