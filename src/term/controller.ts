@@ -284,7 +284,7 @@ export class Controller implements Term {
       this.#healthySince = undefined
     }
     if (row.phase === 'open' && row.store === this.#asked?.store) this.#asked = null
-    this.#lead.heard(row)
+    this.#lead.heard(beat)
     if (row.phase === 'open' && row.store === 'redis' && this.#confirmed !== row.number)
       void this.#confirm(row)
     const ok = liveOf(beat.fleet, this.#timing.trustMs).every(({ view }) => view === 'ok')

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { SpillwayError } from '../errors.js'
-import type { Opening, Surroundings, TermRedis, TermRow, TermTable } from './ports.js'
+import type { Beat, FleetMember, Opening, Surroundings, TermRedis, TermRow, TermTable } from './ports.js'
 import type { Situation, Step } from './states.js'
 import type { Participant } from './term.js'
 import { DRIFT, type Timing } from './timing.js'
@@ -22,9 +22,17 @@ interface CarryOver {
   readonly number: number
   readonly attempt: string
   readonly identity: string | null
-  readonly state: 'done' | 'in part' | 'failed'
+  readonly state: 'done' | 'failed'
   readonly count: number
 }
+
+/** Who has said for a term that it has stopped, with what it alone knew, and who not. */
+interface Said {
+  readonly said: ReadonlySet<string>
+  readonly silent: ReadonlySet<string>
+}
+
+const NOBODY: Said = { said: new Set(), silent: new Set() }
 
 /** What one instance does in a turn: its own stop, and what whoever leads has to do for all. */
 export class Lead {
@@ -33,6 +41,8 @@ export class Lead {
   #stopped = 0
   #ledSince: number | undefined
   #carried: CarryOver | undefined
+  #carriedOf: Said = NOBODY
+  #fleet: readonly FleetMember[] = []
   #bulkFor = 0
   /** What is being carried, one after the other; the beats go on meanwhile. */
   #carrying: Promise<void> = Promise.resolve()
@@ -55,12 +65,34 @@ export class Lead {
 
   /** What became of the carry-over at the end of a term. */
   carried(number: number): Situation['carried'] {
-    if (this.#underWay > 0) return 'not yet'
-    return this.#carried?.number === number ? this.#carried.state : 'not yet'
+    if (this.#underWay > 0) return 'under way'
+    if (this.#carried?.number !== number) return 'not yet'
+    if (this.#carried.state === 'failed') return 'failed'
+    // What it said would be in the new store by nothing else, and an early opening has no quarantine for it.
+    return this.#anySaidSince(number) ? 'not yet' : 'done'
   }
 
-  /** Takes note of who leads. */
-  heard({ switcher }: TermRow): void {
+  /** Whether somebody has stopped or left since the carry-over began. */
+  #anySaidSince(number: number): boolean {
+    const now = this.#said(number)
+    const { said, silent } = this.#carriedOf
+    return [...now.said].some((life) => !said.has(life)) || [...silent].some((life) => !now.silent.has(life))
+  }
+
+  #said(number: number): Said {
+    const { life: own } = this.#parts
+    const lives = { said: new Set<string>(), silent: new Set<string>() }
+    for (const { life, stopped } of this.#fleet) {
+      // What this instance has just said of itself is not in the beat yet.
+      const has = stopped === number || (life === own && this.#stopped === number)
+      lives[has ? 'said' : 'silent'].add(life)
+    }
+    return lives
+  }
+
+  /** Takes note of who leads, and of who has stopped. */
+  heard({ row: { switcher }, fleet }: Beat): void {
+    this.#fleet = fleet
     if (switcher !== this.#parts.life) this.#ledSince = undefined
     // Its own change, of which it got no answer.
     else this.#ledSince ??= this.#parts.around.now()
@@ -93,7 +125,8 @@ export class Lead {
         await table.turnBack(row.number, life)
         return
       case 'carry':
-        if (this.#underWay === 0) this.#begin(() => this.#carry(row, step.whole))
+        this.#carriedOf = this.#said(row.number)
+        this.#begin(() => this.#carry(row))
         return
       case 'open':
         await table.open(row.number, life, this.#opening(row, step.early))
@@ -110,7 +143,7 @@ export class Lead {
     })
   }
 
-  async #carry({ number }: TermRow, whole: boolean): Promise<void> {
+  async #carry({ number }: TermRow): Promise<void> {
     const attempt = randomUUID()
     this.#carried = { number, attempt, identity: null, state: 'failed', count: 0 }
     try {
@@ -119,7 +152,7 @@ export class Lead {
       if (identity === undefined) return
       // Also from one Redis to another: leases that were reclaimed must be known there.
       const count = await this.#carryAll(number, 'rest')
-      this.#carried = { number, attempt, identity, state: whole ? 'done' : 'in part', count }
+      this.#carried = { number, attempt, identity, state: 'done', count }
     } catch (error) {
       this.#tell(error)
     }

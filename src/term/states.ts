@@ -26,8 +26,8 @@ export interface Situation {
   readonly healthy: boolean
   /** What an operator has asked this instance for. */
   readonly asked: { readonly store: StoreName; readonly reason: 'operator' | 'drill' } | null
-  /** What became of the carry-over into Redis that this instance leads; `in part`: it began before all had stopped. */
-  readonly carried: 'not yet' | 'in part' | 'done' | 'failed'
+  /** What became of the carry-over into Redis that this instance leads; not done yet where one has stopped since. */
+  readonly carried: 'not yet' | 'under way' | 'done' | 'failed'
 }
 
 export type Step =
@@ -40,8 +40,7 @@ export type Step =
   | { readonly do: 'take over' }
   /** Redis cannot be carried into: PostgreSQL goes on, under a new number. */
   | { readonly do: 'turn back' }
-  /** `whole`: nobody can say anything more that is to be carried. */
-  | { readonly do: 'carry'; readonly whole: boolean }
+  | { readonly do: 'carry' }
   | { readonly do: 'open'; readonly early: boolean }
 
 export type Reason = 'majority' | 'identity' | 'return' | 'operator' | 'drill'
@@ -74,9 +73,8 @@ function whileClosing(s: Situation): Step {
   if (!s.allStopped && !s.waited) return NOTHING
   if (s.want === 'redis') {
     if (s.carried === 'failed' || s.majorityDown) return { do: 'turn back' }
-    // What the last of them said when it stopped would be in neither the quarantine nor the new store.
-    if (s.carried === 'in part' && s.allStopped) return { do: 'carry', whole: true }
-    if (s.carried === 'not yet') return { do: 'carry', whole: s.allStopped }
+    if (s.carried === 'not yet') return { do: 'carry' }
+    if (s.carried === 'under way') return NOTHING
   }
   return { do: 'open', early: s.allStopped }
 }

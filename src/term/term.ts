@@ -49,7 +49,7 @@ export interface Participant {
   reclaim?(tx: Queryable, number: number): Promise<void>
   /**
    * Carries what PostgreSQL took to Redis, which reigns next; returns how many. Once before the closing (`bulk`),
-   * once when all have stopped (`rest`), and again if one of those who were not waited for did so meanwhile.
+   * once when all have stopped (`rest`), and again if somebody did so meanwhile.
    */
   carry?(ending: number, part: 'bulk' | 'rest'): Promise<number>
 }

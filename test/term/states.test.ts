@@ -25,7 +25,7 @@ const VALUES: { readonly [K in keyof Situation]: readonly Situation[K][] } = {
   held: YES_NO,
   healthy: YES_NO,
   asked: [null, ...STORES.flatMap((store) => REASONS.map((reason) => ({ store, reason })))],
-  carried: all<Situation['carried']>({ 'not yet': true, 'in part': true, done: true, failed: true }),
+  carried: all<Situation['carried']>({ 'not yet': true, 'under way': true, done: true, failed: true }),
 }
 
 const FIRST: Situation = {
@@ -102,7 +102,7 @@ function done(s: Situation, step: Step): Situation {
     case 'turn back':
       return { ...s, want: 'postgres' }
     case 'carry':
-      return { ...s, carried: step.whole ? 'done' : 'in part' }
+      return { ...s, carried: 'done' }
     case 'open':
       return { ...s, phase: 'open', store: s.want }
   }
@@ -165,22 +165,7 @@ describe('what an instance decides', () => {
     expect(
       against(
         (s) => s.want === 'redis' && decide(s).do === 'open',
-        (_, s) => ['done', 'in part'].includes(s.carried) && !s.majorityDown,
-      ),
-    ).toEqual([])
-  })
-
-  it('opens Redis early only when it was carried into after all had stopped', () => {
-    expect(
-      against(
-        (s) => s.want === 'redis' && decide(s).do === 'open',
-        (step, s) => step.do === 'open' && (!step.early || s.carried === 'done'),
-      ),
-    ).toEqual([])
-    expect(
-      against(
-        (s) => decide(s).do === 'carry',
-        (step, s) => step.do === 'carry' && step.whole === s.allStopped,
+        (_, s) => s.carried === 'done' && !s.majorityDown,
       ),
     ).toEqual([])
   })
@@ -254,8 +239,12 @@ describe('what an instance decides', () => {
       for (let steps = 0; steps < 8 && now.phase === 'closing'; steps += 1) {
         const step = decide(now)
         if (step.do === 'open') return false
-        // Time passes: operations end, waits are over, a leader that does not go on is gone and replaced.
-        now = step.do === 'nothing' ? { ...now, waited: true, switcher: 'me', busy: false } : done(now, step)
+        // Time passes: operations and carry-overs end, waits are over, a leader that does not go on is gone and replaced.
+        const carried = now.carried === 'under way' ? 'done' : now.carried
+        now =
+          step.do === 'nothing'
+            ? { ...now, waited: true, switcher: 'me', busy: false, carried }
+            : done(now, step)
       }
       return first.phase === 'closing'
     })

@@ -110,10 +110,10 @@ export const GUARDS = {
     from: "if (s.carried === 'failed' || s.majorityDown) return { do: 'turn back' }",
     to: '',
   },
-  'what the last to stop said is carried too': {
-    file: 'states',
-    from: "if (s.carried === 'in part' && s.allStopped) return { do: 'carry', whole: true }",
-    to: '',
+  'what was said behind a carry-over is carried too': {
+    file: 'lead',
+    from: "this.#anySaidSince(number) ? 'not yet' : 'done'",
+    to: "this.#anySaidSince(number) ? 'done' : 'done'",
   },
   'the mark comes before what is carried': {
     file: 'lead',

@@ -168,10 +168,12 @@ export function emptiedBehindMark(fleet: Fleet): void {
   const { postgres, redis, checker } = fleet
   inReturn(fleet, 'mark', (link) => {
     const { number } = postgres.row
+    const { marker } = redis.data
     redis.flush()
     link.letGo()
     const opened = () => {
-      if (postgres.row.store === 'redis') checker.wrong('a term in which nobody can work')
+      if (marker === `${postgres.row.number}:carrying:${postgres.row.attempt}`)
+        checker.wrong('a term in which nobody can work')
     }
     once(fleet, () => postgres.row.number > number, opened)
   })

@@ -52,7 +52,7 @@ export const ACCIDENTS: readonly Accident[] = [
   { without: ['a take-over waits anew'], scenario: lateClosing },
   { without: ['take-over by compare-and-set'], scenario: lateTakeOver },
   { without: ['opening by compare-and-set'], scenario: lateOpening },
-  { without: ['what the last to stop said is carried too'], scenario: stopsBehindCarry },
+  { without: ['what was said behind a carry-over is carried too'], scenario: stopsBehindCarry },
   { without: ['the mark comes before what is carried'], scenario: emptiedInCarry },
   { without: ['a mark is looked for before anything is carried'], scenario: emptiedBehindMark },
   { without: ['the identity is that of the marked Redis'], scenario: backWithTheMark },

@@ -32,6 +32,8 @@ export function overtakenBeat(fleet: Fleet): void {
       const { link } = late.table
       const { life } = late.controller
       postgres.slow = { life, ms: 20 }
+      // What it sees of Redis is a reason to beat: not before the second is under way.
+      late.markers.link.kept.add('answer to look')
       once(
         fleet,
         () => checker.beats(life) === 2,
@@ -42,8 +44,13 @@ export function overtakenBeat(fleet: Fleet): void {
         () => link.keeps,
         () => {
           link.kept.clear()
+          late.markers.link.letGo()
           leader.controller.ask('postgres', 'operator')
-          reigns(fleet, 'postgres', () => link.letGo())
+          reigns(fleet, 'postgres', () => {
+            link.letGo()
+            link.cut = true
+            world.in(3000, () => link.heal())
+          })
         },
       )
     })
