@@ -19,10 +19,14 @@ const AT_ONCE = 256
 const IN_FLIGHT = 2
 /** Between two looks whether a store answers again. */
 const LOOK_MS = 50
+/** A timer that comes so late was held up by this process itself. */
+const LATE_MS = 50
+/** Then whoever waits has so much longer, or the time-out once more if that is shorter. */
+const SPARED_MS = 100
 
 /**
- * Asks the store that reigns, together what arrives together. Nobody waits longer than the time-out; and while no store
- * answers nobody waits at all: this looks by itself whether one does again.
+ * Asks the store that reigns, together what arrives together. Nobody waits longer than the time-out, but for what this
+ * process itself stands still; and while no store answers nobody waits at all: this looks by itself whether one does again.
  */
 export class Takes {
   readonly #options: TakesOptions
@@ -56,7 +60,7 @@ export class Takes {
     const deadline = performance.now() + timeoutMs
     const waiting = new Waiting(take, { deadline, signal }, this.#waiting)
     this.#queue.push(waiting)
-    this.#timer ??= setTimeout(() => this.#ring(), timeoutMs)
+    if (!this.#timer) this.#wake(deadline, timeoutMs)
     this.#schedule()
     return waiting.answer
   }
@@ -145,9 +149,15 @@ export class Takes {
     this.#again ??= setTimeout(() => this.#turned(), LOOK_MS)
   }
 
-  /** Timers come before answers: one that lies in its socket because this process was busy is looked at first. */
-  #ring(): void {
-    setImmediate(() => this.#expire())
+  #wake(at: number, ms: number): void {
+    this.#timer = setTimeout(() => {
+      const now = performance.now()
+      const spared = now + Math.min(SPARED_MS, this.#options.timeoutMs)
+      // What could not be sent because this process was busy says nothing of the store.
+      if (now - at > LATE_MS) for (const waiting of this.#waiting) waiting.spare(spared)
+      // Timers come before answers: one that lies in its socket is looked at first.
+      setImmediate(() => this.#expire())
+    }, ms)
   }
 
   #expire(): void {
@@ -157,7 +167,7 @@ export class Takes {
     let late = false
     for (const waiting of this.#waiting) {
       if (waiting.deadline > now) {
-        this.#timer = setTimeout(() => this.#ring(), waiting.deadline - now)
+        this.#wake(waiting.deadline, waiting.deadline - now)
         break
       }
       if (waiting.take.strict && !this.#options.term.reign) this.#lapsed = true

@@ -15,11 +15,12 @@ export interface Answer {
 /** A take that waits for a store, and who waits for it. */
 export class Waiting {
   readonly take: Take
-  readonly deadline: number
   /** Undefined: no store says it in time. Errors: `ABORTED`, and those of the store. */
   readonly answer: Promise<Answer | undefined>
   again = false
   settled = false
+  #deadline: number
+  #spared = false
   #resolve: (answer: Answer | undefined) => void = () => undefined
   #reject: (error: unknown) => void = () => undefined
   readonly #all: Set<Waiting>
@@ -29,7 +30,7 @@ export class Waiting {
   /** `all` holds it until it is settled. */
   constructor(take: Take, options: { deadline: number; signal: AbortSignal | undefined }, all: Set<Waiting>) {
     this.take = take
-    this.deadline = options.deadline
+    this.#deadline = options.deadline
     this.#all = all
     this.#signal = options.signal
     this.answer = new Promise((resolve, reject) => {
@@ -41,6 +42,16 @@ export class Waiting {
     if (!signal) return
     this.#abort = () => this.fail(aborted(signal))
     signal.addEventListener('abort', this.#abort, { once: true })
+  }
+
+  get deadline(): number {
+    return this.#deadline
+  }
+
+  /** Once: a process that is busy all the time gets its answers, too. */
+  spare(until: number): void {
+    if (!this.#spared) this.#deadline = Math.max(this.#deadline, until)
+    this.#spared = true
   }
 
   settle(answer: Answer | undefined): void {
