@@ -26,7 +26,7 @@ local function counter(limit, kind, max, per, a, b, age)
     a, b, age = math.max(a, x), math.max(b, y), math.min(age, at)
   end
   local life = kind == 'token-bucket' and math.ceil(a / max) or (kind == 'sliding' and 2 * per or per) - age
-  if a + b == 0 or life <= 0 then return end
+  if a + b == 0 then return end
   redis.call('SET', limit, cmsgpack.pack(a, b, now - age, max, per), 'PX', life)
 end
 
@@ -43,7 +43,7 @@ for i, limit in ipairs(limits) do
   if kind == 'concurrency' and a == '' then
     redis.call('DEL', limit)
   elseif kind == 'concurrency' then
-    if age > 0 then add(limit, a, b, now + age) end
+    add(limit, a, b, now + age)
   elseif kind == 'sliding-log' then
     redis.call('ZREMRANGEBYSCORE', limit, '-inf', now)
     add(limit, 'carried:' .. ending .. ':' .. now, tonumber(a) - redis.call('ZCARD', limit), now + per)
