@@ -217,6 +217,52 @@ describe('beside a server that holds the embedded store', () => {
     expect(other.status).toBe(403)
   })
 
+  it('limits are shown and reset through it, those that Spillway itself has put on a tenant, too', async () => {
+    const key = (await cli('key', 'create', '--tenant', 'acme', '--scope', 'limits')).out
+    const take = async (cost: number) => {
+      const user = { name: 'user:a/b ü', max: 3, perMs: 600_000, cost }
+      const jobs = { name: 'jobs', max: 50, perMs: 600_000, algorithm: 'concurrency' }
+      const answer = await fetch(`${url}/v1/limits/take`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ limits: [user, jobs] }),
+      })
+      return answer.status
+    }
+    expect([await take(3), await take(1)]).toEqual([200, 429])
+    const of = ['--tenant', 'acme']
+    const [all, one, none] = await Promise.all([
+      cli('limit', 'show', ...of, '--json'),
+      cli('limit', 'show', 'user:a/b ü', ...of),
+      cli('limit', 'show', 'jobs', '--tenant', 'other'),
+    ])
+    const rows: { name: string; used: number; max: number }[] = JSON.parse(all.out)
+    const shown = rows.map(({ name, used, max }) => [name, used, max])
+    expect(shown).toEqual(
+      expect.arrayContaining([
+        ['user:a/b ü', 3, 3],
+        ['jobs', 1, 50],
+        ['spillway.api', expect.any(Number), expect.any(Number)],
+      ]),
+    )
+    expect(one.out).toMatch(
+      /^name +algorithm +used +max +perMs +resetMs\nuser:a\/b ü +fixed +3 +3 +600000 +\d+$/,
+    )
+    expect(none).toMatchObject({
+      code: 0,
+      out: 'No limit of the tenant other under "jobs" has counted anything.',
+    })
+    const [user, own, nothing] = await Promise.all([
+      cli('limit', 'reset', 'user:a/b ü', ...of),
+      cli('limit', 'reset', 'spillway.api', ...of, '--json'),
+      cli('limit', 'reset', 'jobs', '--tenant', 'other'),
+    ])
+    expect(user).toEqual({ code: 0, out: 'user:a/b ü counts from nothing again', err: '' })
+    expect(JSON.parse(own.out)).toEqual({ name: 'spillway.api', reset: true })
+    expect(nothing).toMatchObject({ code: 0, out: 'jobs had nothing' })
+    expect(await take(3)).toBe(200)
+  })
+
   it('a second server on the same files is refused in one line', async () => {
     const { code, err } = await cli('serve')
     expect(code).toBe(1)
