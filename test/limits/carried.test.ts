@@ -145,6 +145,8 @@ describe('entries', () => {
     const log = { algorithm: 'sliding-log' } as const
     await at.count(at.take('log', { ...log, cost: 3 }, 'over'), at.take('log', { ...log, cost: 2 }, 'live'))
     await at.everywhere(`UPDATE spillway.limit_entries SET ends_ms = spillway.now_ms() WHERE id = 'over'`)
+    await at.count(at.take('window'))
+    await at.everywhere(`UPDATE spillway.limits SET ends_ms = spillway.now_ms() WHERE name = 'window'`)
     await at.mark(`${ENDING + 1}:carrying:x`)
     expect(await carrying().carry(ENDING, 'rest')).toBe(1)
     expect((await at.one(at.onRedis, 'log'))?.used).toBe(2)

@@ -165,6 +165,9 @@ describe('what instances were told by Redis, told to PostgreSQL', () => {
     const jobs = { algorithm: 'concurrency' } as const
     own.learn(at.take('over', { ...jobs, perMs: 1 }), 1, 1)
     own.learn(at.take('looked-at', { ...jobs, cost: 0 }), 1, 1)
+    // Once more, after it was counted and reset before.
+    await at.count(at.take('reset', { perMs: 1 }))
+    await at.postgres.forget(at.tenant, 'reset')
     own.learn(at.take('reset', jobs), 1, LONG)
     own.learn(at.take('reset'), 5)
     own.learn(at.take('kept'), 5)
@@ -173,6 +176,8 @@ describe('what instances were told by Redis, told to PostgreSQL', () => {
     const learnt = performance.now()
     await eventually(() => performance.now() > learnt + 5, { what: 'some ms' })
     await at.postgres.forget(at.tenant, 'reset')
+    // What says that it was reset outlives what was counted.
+    expect(await new Sweep(at.db).page(0)).toBe(0)
     await own.stop()
     expect(await at.used(at.postgres)).toEqual({ 'fixed kept': 5 })
     const rows = await at.everywhere<{ name: string }>(
