@@ -78,6 +78,14 @@ export class LimitCheck {
     return limit
   }
 
+  /** As `all`, those of them that give leases. */
+  leased(specs: readonly LimitSpec[]): Limit[] {
+    const leased = this.all(specs).filter(({ algorithm, cost }) => algorithm === 'concurrency' && cost > 0)
+    if (leased.length === 0)
+      throw invalid(`A lease is of 1 to ${MOST_LIMITS} concurrency limits: give them as they were taken`)
+    return leased
+  }
+
   /** Errors: `INVALID_NAME`. */
   name(value: unknown): string {
     const name = checkName('limit', value)
@@ -89,11 +97,16 @@ export class LimitCheck {
 
   /** Errors: `INVALID_ARGUMENT`, `INVALID_NAME`. */
   lease(id: unknown, names: readonly unknown[]): void {
-    if (typeof id !== 'string' || !LEASE_ID.test(id)) throw invalid('This is not the id of a lease')
+    this.leaseId(id)
     if (names.length === 0 || names.length > MOST_LIMITS) {
       throw invalid(`A lease is of 1 to ${MOST_LIMITS} concurrency limits: name them`)
     }
     for (const name of names) this.name(name)
+  }
+
+  /** Errors: `INVALID_ARGUMENT`. */
+  leaseId(id: unknown): void {
+    if (typeof id !== 'string' || !LEASE_ID.test(id)) throw invalid('This is not the id of a lease')
   }
 
   /** Errors: `INVALID_ARGUMENT`. */

@@ -127,7 +127,15 @@ export class Limiter {
     count.allowed += 1
     const lease = take.lease ? leaseIn(take) : undefined
     if (!lease) return new Verdict(true, limits, by)
-    return new Verdict(true, limits, by, { id: lease.id, end: () => this.release(lease, longestOf(take)) })
+    let ended = false
+    return new Verdict(true, limits, by, {
+      id: lease.id,
+      renew: async () => !ended && this.renew(lease.id, take.limits),
+      end: () => {
+        ended = true
+        return this.release(lease, longestOf(take))
+      },
+    })
   }
 
   /** A counter as this instance last heard of it. */
@@ -154,6 +162,25 @@ export class Limiter {
     this.#memory.released(lease.id)
     this.#policies.release(lease)
     return this.#releases.end(lease, longestMs)
+  }
+
+  /**
+   * Keeps a lease for longer, by those of the limits that give one. Answers whether it was there. Errors: `TERM_UNKNOWN`,
+   * `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`.
+   */
+  async renew(id: string, limits: readonly Limit[]): Promise<boolean> {
+    const leased = limits.filter(({ algorithm, cost }) => algorithm === 'concurrency' && cost > 0)
+    const tenant = leased[0]?.tenant ?? ''
+    const held = this.#memory.has(id)
+    return this.#term.operate(async (reign) => {
+      const costs = await this.#storeOf(reign.store).renew({ id, tenant, limits: leased }, reign)
+      // What was released meanwhile must not come back at a turn.
+      if (!costs || (held && !this.#memory.has(id))) return false
+      // Here, while the operation is under way: this instance does not tell of its leases before it ends.
+      const weighed = leased.map((limit, i) => ({ ...limit, cost: costs[i] ?? limit.cost }))
+      this.#memory.hold({ id, limits: weighed, lease: true, strict: false })
+      return true
+    })
   }
 
   /** Errors: `TERM_UNKNOWN`, `STORE_UNAVAILABLE`. */

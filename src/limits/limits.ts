@@ -85,6 +85,14 @@ export interface Lease {
   readonly names: readonly string[]
 }
 
+/** A lease that is to be kept for longer. */
+export interface LeaseRenewal {
+  readonly id: string
+  readonly tenant: string
+  /** Concurrency limits that it is counted by, each for its own `perMs` from now on. */
+  readonly limits: readonly Pick<Limit, 'name' | 'perMs'>[]
+}
+
 /** How a limit stands, for those who look after it. */
 export interface LimitReport {
   readonly name: string
@@ -119,6 +127,11 @@ export interface LimitStore {
   take(takes: readonly Take[], reign: Reign): Promise<readonly Outcome[]>
   /** Ends leases; answers how many there were. */
   release(leases: readonly Lease[], reign: Reign): Promise<number>
+  /**
+   * Keeps a lease by all of its limits, or by none; never shortens it. Answers what it weighs, one a limit; undefined if
+   * it is over by any of them.
+   */
+  renew(renewal: LeaseRenewal, reign: Reign): Promise<readonly number[] | undefined>
   /** Forgets what was counted under a name, whatever the algorithm. Answers whether there was anything. */
   reset(tenant: string, name: string, reign: Reign): Promise<boolean>
   list(tenant: string, query: LimitQuery): Promise<LimitPage>

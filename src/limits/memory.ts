@@ -39,9 +39,22 @@ export class Memory {
         known.at = at
       } else this.#limits.set(limit.key, { limit, told: told[i] as Told, reign, at })
     }
-    if (!take.lease || !allowed) return
-    if (this.#leases.size >= LEASES) this.#prune(at)
-    this.#leases.set(take.id, { take, at })
+    if (take.lease && allowed) this.hold(take)
+  }
+
+  has(id: string): boolean {
+    return this.#leases.has(id)
+  }
+
+  /** A lease that was granted or renewed just now; the longer one counts. */
+  hold(take: Take): void {
+    const held = { take, at: performance.now() }
+    const known = this.#leases.get(take.id)
+    if (known && leftOf(known, held.at) > leftOf(held, held.at)) return
+    // Anew, so that it is not the oldest any more.
+    this.#leases.delete(take.id)
+    if (this.#leases.size >= LEASES) this.#prune(held.at)
+    this.#leases.set(take.id, held)
   }
 
   of(key: string): Readonly<Remembered> | undefined {

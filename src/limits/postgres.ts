@@ -8,6 +8,7 @@ import {
   ALGORITHMS,
   type Algorithm,
   type Lease,
+  type LeaseRenewal,
   type Limit,
   type LimitPage,
   type LimitQuery,
@@ -81,16 +82,31 @@ export class PostgresLimits implements LimitStore {
 
   async release(leases: readonly Lease[], { number }: Reign): Promise<number> {
     const flat = leases.flatMap(({ id, tenant, names }) => names.map((name) => ({ id, tenant, name })))
-    const rows = await this.#inReign<{ id: string }>(
-      [...new Set(leases.map(({ tenant }) => tenant))],
-      `DELETE FROM spillway.limit_entries e
-       USING unnest($2::text[], $3::text[], $4::text[]) AS i (tenant, name, id)
-       WHERE e.tenant = i.tenant AND e.name = i.name AND e.algorithm = 'concurrency' AND e.id = i.id
-         AND spillway.reigns($1, 'postgres')
-       RETURNING e.id`,
-      [number, flat.map(({ tenant }) => tenant), flat.map(({ name }) => name), flat.map(({ id }) => id)],
+    const [row] = await this.#db.scoped([...new Set(leases.map(({ tenant }) => tenant))], (tx) =>
+      tx.query<{ reigns: boolean; ended: number }>(
+        `WITH reign AS MATERIALIZED (SELECT spillway.reigns($1, 'postgres') AS yes), ended AS (
+           DELETE FROM spillway.limit_entries e
+           USING reign r, unnest($2::text[], $3::text[], $4::text[]) AS i (tenant, name, id)
+           WHERE r.yes AND e.tenant = i.tenant AND e.name = i.name AND e.algorithm = 'concurrency' AND e.id = i.id
+           RETURNING e.id
+         )
+         SELECT r.yes AS reigns, (SELECT count(DISTINCT e.id) FROM ended e)::integer AS ended FROM reign r`,
+        [number, flat.map(({ tenant }) => tenant), flat.map(({ name }) => name), flat.map(({ id }) => id)],
+      ),
     )
-    return new Set(rows.map(({ id }) => id)).size
+    if (!row?.reigns) throw refused()
+    return row.ended
+  }
+
+  async renew(
+    { id, tenant, limits }: LeaseRenewal,
+    { number }: Reign,
+  ): Promise<readonly number[] | undefined> {
+    const [row] = await this.#query<{ costs: readonly number[] | null }>(
+      'SELECT spillway.renew_limit_lease($1, $2, $3, $4, $5) AS costs',
+      [number, tenant, limits.map(({ name }) => name), limits.map(({ perMs }) => perMs), id],
+    )
+    return row?.costs ?? undefined
   }
 
   reset(tenant: string, name: string, { number }: Reign): Promise<boolean> {
@@ -126,22 +142,6 @@ export class PostgresLimits implements LimitStore {
     )
     if (!row?.reigns) throw refused()
     return row.there
-  }
-
-  /** A statement that does nothing where another term reigns; then it is refused. */
-  async #inReign<R extends object>(
-    tenants: readonly string[],
-    text: string,
-    values: readonly unknown[],
-  ): Promise<R[]> {
-    return this.#db.scoped(tenants, async (tx) => {
-      const rows = await tx.query<R>(text, values)
-      const [still] = await tx.query<{ yes: boolean }>(`SELECT spillway.reigns($1, 'postgres') AS yes`, [
-        values[0],
-      ])
-      if (!still?.yes) throw refused()
-      return rows
-    })
   }
 
   async list(tenant: string, { name, after, limit }: LimitQuery): Promise<LimitPage> {

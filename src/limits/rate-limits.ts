@@ -45,6 +45,16 @@ export class RateLimits {
   }
 
   /**
+   * Keeps the lease of a take for longer, by its id and its limits, of which those without a lease are passed over: for
+   * `perMs` of each from now on, and never shorter. Answers whether it was there; if it is over by one of them, none is
+   * touched. Errors: `INVALID_ARGUMENT`, `INVALID_NAME`; temporary: `TERM_UNKNOWN`, `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`.
+   */
+  async renew(lease: string, specs: readonly LimitSpec[]): Promise<boolean> {
+    this.#check.leaseId(lease)
+    return this.#limiter.renew(lease, this.#check.leased(specs))
+  }
+
+  /**
    * Ends the lease of a take by its id and the names of its concurrency limits. Answers whether it was there; what no
    * store takes now is tried again. Errors: `INVALID_ARGUMENT`, `INVALID_NAME`.
    */

@@ -8,6 +8,7 @@ import { hasEntries, remaining, settled, untilReset } from './counters.js'
 import {
   ALGORITHMS,
   type Lease,
+  type LeaseRenewal,
   type LimitPage,
   type LimitQuery,
   type LimitReport,
@@ -18,6 +19,7 @@ import {
 import { keyOf, limitOf, limitsGlob } from './names.js'
 
 const TAKE = loadScript(import.meta.url, 'take.lua')
+const RENEW = loadScript(import.meta.url, 'renew.lua')
 const RELEASE = loadScript(import.meta.url, 'release.lua')
 const LOOK = loadScript(import.meta.url, 'look.lua')
 const RESET = loadScript(import.meta.url, 'reset.lua')
@@ -81,32 +83,32 @@ export class RedisLimits implements LimitStore {
     const ended = await Promise.all(
       leases.map(async ({ id, tenant, names }) => {
         const keys = names.map((name) => keyOf(tenant, name, 'concurrency'))
-        return (await this.#run(
-          RELEASE,
-          keys,
-          reign,
-          names.map(() => id),
-        )) > 0
-          ? 1
-          : 0
+        const ids = names.map(() => id)
+        return whole(await this.#ask(RELEASE, keys, reign, ids)) > 0 ? 1 : 0
       }),
     )
     return ended.reduce<number>((sum, one) => sum + one, 0)
   }
 
-  async reset(tenant: string, name: string, reign: Reign): Promise<boolean> {
-    const keys = ALGORITHMS.map((algorithm) => keyOf(tenant, name, algorithm))
-    return (await this.#run(RESET, keys, reign)) > 0
+  async renew({ id, tenant, limits }: LeaseRenewal, reign: Reign): Promise<readonly number[] | undefined> {
+    const keys = limits.map(({ name }) => keyOf(tenant, name, 'concurrency'))
+    const reply = await this.#ask(RENEW, keys, reign, [id, ...limits.map(({ perMs }) => perMs)])
+    return reply === 0 ? undefined : read(reply)
   }
 
-  async #run(
+  async reset(tenant: string, name: string, reign: Reign): Promise<boolean> {
+    const keys = ALGORITHMS.map((algorithm) => keyOf(tenant, name, algorithm))
+    return whole(await this.#ask(RESET, keys, reign)) > 0
+  }
+
+  #ask(
     script: Script,
     keys: readonly string[],
     { sign, identity }: Reign,
-    more: readonly string[] = [],
-  ): Promise<number> {
+    more: readonly (string | number)[] = [],
+  ): Promise<Reply> {
     const marker = this.#markerOf(keys[0] ?? '')
-    return whole(await this.#redis.run(script, [marker, ...keys], [sign, ...more], identity || undefined))
+    return this.#redis.run(script, [marker, ...keys], [sign, ...more], identity || undefined)
   }
 
   async list(tenant: string, { name, after, limit }: LimitQuery): Promise<LimitPage> {

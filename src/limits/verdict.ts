@@ -24,6 +24,13 @@ export interface LimitVerdict {
  */
 export type Decider = 'redis' | 'postgres' | 'memory' | 'policy'
 
+/** A lease as its verdict has it. */
+interface VerdictLease {
+  readonly id: string
+  readonly renew: () => Promise<boolean>
+  readonly end: () => Promise<boolean>
+}
+
 /** What became of a take. A denial is a verdict like any other. */
 export class Verdict {
   readonly allowed: boolean
@@ -37,14 +44,13 @@ export class Verdict {
   readonly decidedBy: Decider
   /** The id of the lease that its concurrency limits gave; null without any. */
   readonly lease: string | null
-  readonly #end: (() => Promise<boolean>) | undefined
+  readonly #lease: VerdictLease | undefined
 
-  /** `lease`: its id, and how it is ended. */
   constructor(
     allowed: boolean,
     limits: readonly LimitVerdict[],
     decidedBy: Decider,
-    lease?: { readonly id: string; readonly end: () => Promise<boolean> } | undefined,
+    lease?: VerdictLease | undefined,
   ) {
     let [remaining, retryAfterMs, resetMs] = [Number.POSITIVE_INFINITY, 0, 0]
     for (const limit of limits) {
@@ -59,7 +65,16 @@ export class Verdict {
     this.limits = limits
     this.decidedBy = decidedBy
     this.lease = lease?.id ?? null
-    this.#end = lease?.end
+    this.#lease = lease
+  }
+
+  /**
+   * Keeps its lease for `perMs` of each of its limits from now on. Answers whether there was one: false if it is over, was
+   * released, or is known to no store because a policy gave it. Errors (temporary): `TERM_UNKNOWN`, `STORE_UNAVAILABLE`,
+   * `OUTCOME_UNKNOWN`: it lasts as long as before at least, and may be asked for again.
+   */
+  async renew(): Promise<boolean> {
+    return (await this.#lease?.renew()) ?? false
   }
 
   /**
@@ -67,7 +82,7 @@ export class Verdict {
    * tried again.
    */
   async release(): Promise<void> {
-    await this.#end?.()
+    await this.#lease?.end()
   }
 }
 

@@ -69,6 +69,14 @@ describe('limits over HTTP', () => {
       '"jobs";q=1;qu="concurrent-requests", "rate";q=100;w=60',
     )
     expect((await take(jobs)).status).toBe(429)
+    const renew = (limits: readonly object[], tenant = 'acme') =>
+      running.call('POST', '/v1/limits/renew', {
+        body: { lease: held.json.lease, limits },
+        headers: { 'x-spillway-tenant': tenant },
+      })
+    expect((await renew(jobs, 'other')).json).toEqual({ renewed: false })
+    expect((await renew(jobs)).json).toEqual({ renewed: true })
+    expect(await renew([limit('rate')])).toMatchObject({ status: 400, json: { code: 'INVALID_ARGUMENT' } })
     const body = { lease: held.json.lease, names: ['jobs'] }
     const release = (tenant: string) =>
       running.call('POST', '/v1/limits/release', { body, headers: { 'x-spillway-tenant': tenant } })
@@ -76,6 +84,7 @@ describe('limits over HTTP', () => {
     expect((await take(jobs)).status).toBe(429)
     expect((await release('acme')).json).toEqual({ released: true })
     expect((await release('acme')).json).toEqual({ released: false })
+    expect((await renew(jobs)).json).toEqual({ renewed: false })
     expect((await take(jobs)).status).toBe(200)
   })
 

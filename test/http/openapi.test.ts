@@ -28,7 +28,7 @@ afterAll(() => running.stop())
 
 it('finds every operation of the document', () => {
   expect(operations.length).toBeGreaterThan(12)
-  expect(operations.filter(({ members }) => members).length).toBe(9)
+  expect(operations.filter(({ members }) => members).length).toBe(10)
 })
 
 /** Texts that are wrong everywhere: as a flow, a cursor, a number, a choice. */

@@ -253,6 +253,7 @@ describe('the server itself', () => {
       '/v1/flows/{flow}/state',
       '/v1/flows/{flow}/stream',
       '/v1/limits/release',
+      '/v1/limits/renew',
       '/v1/limits/take',
       '/v1/locks/{name}',
       '/v1/stream',

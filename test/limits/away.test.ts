@@ -87,6 +87,8 @@ describe('limits while stores are away', () => {
     await limits.take([spec('shared', { cost: 4 })])
     const numbers = ['fixed', 'sliding', 'sliding-log', 'token-bucket', 'concurrency'] as const
     for (const algorithm of numbers) await limits.take([spec(`l-${algorithm}`, { algorithm, cost: 4 })])
+    await limits.take([spec('reset', { cost: 10 })])
+    await limits.reset('reset')
     server.freeze()
     await limits.take([spec('notices')])
     const passes = async (one: LimitSpec) => {
@@ -100,7 +102,7 @@ describe('limits while stores are away', () => {
     expect(await passes(spec('shared'))).toBe(3)
     for (const algorithm of numbers)
       expect([algorithm, await passes(spec(`l-${algorithm}`, { algorithm }))]).toEqual([algorithm, 3])
-    expect(await passes(spec('fresh'))).toBe(5)
+    expect([await passes(spec('fresh')), await passes(spec('reset'))]).toEqual([5, 5])
     // All or nothing here too: what is used up leaves the other as it is.
     expect((await limits.take([spec('other'), spec('fresh')])).allowed).toBe(false)
     expect(await passes(spec('other'))).toBe(5)
@@ -164,6 +166,41 @@ describe('limits while stores are away', () => {
     expect((await a.tenant('acme').limits.take(held())).allowed).toBe(false)
     await ofA.release()
     expect((await a.tenant('acme').limits.take(held(2))).allowed).toBe(true)
+  }, 120_000)
+
+  it('keep for longer what was renewed, over turns, by whichever instance, though the first one is gone', async () => {
+    const number = await reigning('redis')
+    const jobs = (perMs: number, cost = 2) => [
+      spec('jobs', { algorithm: 'concurrency', max: 5, cost, perMs, whenAway: 'closed' }),
+    ]
+    const [ofA, ofB] = [a.tenant('acme').limits, b.tenant('acme').limits]
+    const first = await ofA.take(jobs(600_000))
+    const { lease = '' } = first
+    const left = async () => (await ofB.list({ name: 'jobs' })).limits[0]
+    expect([await first.renew(), await ofB.renew(lease ?? '', jobs(1_200_000, 1))]).toEqual([true, true])
+    const second = await ofB.take(jobs(600_000))
+    expect(second.allowed).toBe(true)
+    await a.close()
+    b.turn('postgres')
+    await eventually(() => b.term.reign?.store === 'postgres' && b.term.reign.number > number, {
+      what: 'PostgreSQL reigns',
+      withinMs: 60_000,
+    })
+    const onPostgres = await left()
+    expect(onPostgres?.used).toBe(4)
+    expect(onPostgres?.resetMs).toBeGreaterThan(1_100_000)
+    expect([await ofB.renew(lease ?? '', jobs(1_800_000)), await second.renew()]).toEqual([true, true])
+    b.turn('redis')
+    await eventually(() => b.term.reign?.store === 'redis' && b.term.reign.number > number + 1, {
+      what: 'Redis reigns',
+      withinMs: 60_000,
+    })
+    const onRedis = await left()
+    expect(onRedis?.used).toBe(4)
+    expect(onRedis?.resetMs).toBeGreaterThan(1_700_000)
+    await second.release()
+    expect([await second.renew(), await ofB.renew(lease ?? '', jobs(600_000))]).toEqual([false, true])
+    expect((await left())?.used).toBe(2)
   }, 120_000)
 
   it('give back a lease that was granted too late to be of use', async () => {

@@ -72,6 +72,20 @@ describe('limits in the hand', () => {
     })
   })
 
+  it('waits for a row without holding those that come behind it, or two would wait for each other', async () => {
+    const { limits } = spillway.tenant('acme')
+    await limits.take([spec('order-b'), spec('order-a')])
+    const release = await hold('order-a')
+    const waiting = limits.take([spec('order-b'), spec('order-a')])
+    await eventually(() => somebodyWaits(watcher), { what: 'the take waits', everyMs: 5 })
+    const { rows } = await watcher.client.query(
+      `SELECT name FROM spillway.limits WHERE name = 'order-b' FOR UPDATE SKIP LOCKED`,
+    )
+    expect(rows).toEqual([{ name: 'order-b' }])
+    await release()
+    await waiting
+  })
+
   it('remembers a denial: for what weighs as much or more, not for less, and not for long', async () => {
     const { limits } = spillway.tenant('acme')
     await limits.take([spec('memory', { cost: 8 })])
@@ -113,6 +127,24 @@ describe('limits in the hand', () => {
     expect((await limits.giveBack([spec('back', { cost: 10 })])).remaining).toBe(10)
     const log = spec('log', { algorithm: 'sliding-log' })
     await expect(limits.giveBack([log])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+  })
+
+  it('keeps a lease for longer, by its verdict or its id, and says when there is none', async () => {
+    const { limits } = spillway.tenant('acme')
+    const jobs = spec('jobs', { algorithm: 'concurrency', max: 1, perMs: 60_000 })
+    const held = await limits.take([jobs, spec('beside')])
+    const { lease } = held
+    if (lease === null) throw new Error('no lease')
+    expect([await held.renew(), await limits.renew(lease, [jobs, spec('beside')])]).toEqual([true, true])
+    expect(await spillway.tenant('other').limits.renew(lease, [jobs])).toBe(false)
+    expect((await limits.list({ name: 'jobs' })).limits[0]?.used).toBe(1)
+    await held.release()
+    expect([await held.renew(), await limits.renew(lease, [jobs])]).toEqual([false, false])
+    expect(await (await limits.take([spec('beside')])).renew()).toBe(false)
+    const invalid = { code: 'INVALID_ARGUMENT' }
+    await expect(limits.renew('not an id', [jobs])).rejects.toMatchObject(invalid)
+    await expect(limits.renew(lease, [spec('beside')])).rejects.toMatchObject(invalid)
+    await expect(limits.renew(lease, [{ ...jobs, cost: 0 }])).rejects.toMatchObject(invalid)
   })
 
   it('has a scope of the platform, which no tenant shares', async () => {

@@ -46,6 +46,7 @@ const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ wait: fc.nat(45) }) },
   { weight: 6, arbitrary: fc.record({ requests: fc.array(request, { minLength: 1, maxLength: 4 }) }) },
   { weight: 1, arbitrary: fc.record({ release: fc.nat(20) }) },
+  { weight: 2, arbitrary: fc.record({ renew: fc.nat(20) }) },
   { weight: 1, arbitrary: fc.record({ reset: fc.nat(4) }) },
 )
 
@@ -69,6 +70,7 @@ export function limitConformance(name: string, open: () => Promise<ClockedStore>
               if ('wait' in one) await history.wait(one.wait)
               else if ('requests' in one) await history.take(one.requests)
               else if ('release' in one) await history.release(one.release)
+              else if ('renew' in one) await history.renew(one.renew)
               else await history.reset(one.reset)
             }
           },
@@ -143,6 +145,60 @@ export function limitConformance(name: string, open: () => Promise<ClockedStore>
       }
     })
 
+    it('keeps a lease for longer by all of its limits or by none, never shorter, and not once it is over', async () => {
+      run += 1
+      const tenant = `renewed${run}`
+      const check = new LimitCheck(tenant)
+      const jobs = (name: string, perMs: number) => ({
+        name,
+        max: 3,
+        perMs,
+        algorithm: 'concurrency' as const,
+      })
+      const limits = check.all([jobs('long', 100_000), { ...jobs('short', 10_000), cost: 2 }])
+      const { store, reign } = clocked
+      const at = async (ms: number) => {
+        clock += ms
+        await clocked.setClock(clock)
+      }
+      const renew = (id: string, some: readonly Pick<Limit, 'name' | 'perMs'>[] = limits, of = tenant) =>
+        store.renew({ id, tenant: of, limits: some }, reign)
+      const left = async (name: string) => (await store.list(tenant, { name, limit: 10 })).limits[0]?.resetMs
+      await at(0)
+      await store.take([{ id: 'x', ...PLAIN, limits }], reign)
+      await at(9000)
+      expect(await renew('x')).toEqual([1, 2])
+      expect([await left('long'), await left('short')]).toEqual([100_000, 10_000])
+      await at(1000)
+      expect(await renew('x', [{ name: 'long', perMs: 1 }])).toEqual([1])
+      expect(await left('long')).toBe(99_000)
+      expect([await renew('y'), await renew('x', limits, 'another')]).toEqual([undefined, undefined])
+      expect(await renew('x', [{ name: 'long', perMs: 200_000 }, jobs('unheard-of', 1)])).toBeUndefined()
+      await at(9000)
+      // One of them is over: the other one is not touched.
+      expect(await renew('x')).toBeUndefined()
+      expect([await left('long'), await left('short')]).toEqual([90_000, undefined])
+      await store.release([{ id: 'x', tenant, names: ['long'] }], reign)
+      expect(await renew('x', [{ name: 'long', perMs: 1000 }])).toBeUndefined()
+    })
+
+    it('ends leases, and nothing else that has their id', async () => {
+      run += 1
+      const tenant = `ended${run}`
+      const check = new LimitCheck(tenant)
+      const both = (['sliding-log', 'concurrency'] as const).map((algorithm) => ({
+        id: 'x',
+        ...PLAIN,
+        limits: check.all([{ name: 'n', max: 5, perMs: 60_000, algorithm, cost: 2 }]),
+      }))
+      const { store, reign } = clocked
+      await store.take(both, reign)
+      const lease = { id: 'x', tenant, names: ['n'] }
+      expect([await store.release([lease], reign), await store.release([lease], reign)]).toEqual([1, 0])
+      const { limits } = await store.list(tenant, { limit: 10 })
+      expect(limits.map(({ algorithm, used }) => [algorithm, used])).toEqual([['sliding-log', 2]])
+    })
+
     it('lists what was counted of one tenant, a page after the other', async () => {
       run += 1
       const [own, other] = [new LimitCheck(`list${run}`), new LimitCheck(`list${run}0`)]
@@ -190,6 +246,8 @@ export function limitConformance(name: string, open: () => Promise<ClockedStore>
       await expect(clocked.store.reset('t', 'n', wrong)).rejects.toMatchObject(refused)
       const lease = { id: 'x', tenant: `t${run}`, names: ['n'] }
       await expect(clocked.store.release([lease], wrong)).rejects.toMatchObject(refused)
+      const renewal = { id: 'x', tenant: `t${run}`, limits }
+      await expect(clocked.store.renew(renewal, wrong)).rejects.toMatchObject(refused)
       const [outcome] = await clocked.store.take([{ id: '', ...PLAIN, limits }], clocked.reign)
       expect(outcome?.allowed).toBe(true)
       expect(await clocked.store.take([], clocked.reign)).toEqual([])
@@ -274,6 +332,19 @@ class History {
     for (const limit of take.limits) {
       if (limit.algorithm === 'concurrency') this.#models[this.#placeOf(limit)]?.release(take.id)
     }
+  }
+
+  async renew(place: number): Promise<void> {
+    const take = this.#leases[place % Math.max(1, this.#leases.length)]
+    if (!take) return
+    await this.#clocked.setClock(clock)
+    const leased = take.limits.filter(({ algorithm, cost }) => algorithm === 'concurrency' && cost > 0)
+    const renewal = { id: take.id, tenant: leased[0]?.tenant ?? '', limits: leased }
+    const models = leased.map((limit) => this.#models[this.#placeOf(limit)] as LimitModel)
+    const held = models.every((model) => model.holds(clock, take.id))
+    const costs = held ? leased.map(({ cost }) => cost) : undefined
+    expect(await this.#clocked.store.renew(renewal, this.#clocked.reign)).toEqual(costs)
+    if (held) for (const model of models) model.renew(clock, take.id)
   }
 
   async reset(place: number): Promise<void> {

@@ -58,6 +58,16 @@ describe('what is remembered of limits', () => {
     expect([...memory.leases()].map((held) => held.take.id)).toEqual(['granted'])
   })
 
+  it('holds a lease that was renewed for the longer time, and as the youngest', () => {
+    const memory = new Memory()
+    for (const id of ['renewed', 'other']) memory.hold(take(id, jobs(5000)))
+    memory.hold(take('renewed', jobs(9000)))
+    memory.hold(take('renewed', jobs(10)))
+    const held = [...memory.leases()]
+    expect(held.map((one) => one.take.id)).toEqual(['other', 'renewed'])
+    expect(held.map((one) => leftOf(one, one.at))).toEqual([5000, 9000])
+  })
+
   it('lets leases that are over go first where there is no room, and then the oldest', () => {
     const memory = new Memory()
     const learn = (id: string, perMs: number) =>

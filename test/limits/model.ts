@@ -12,6 +12,9 @@ export interface LimitModel {
   /** What is used of it, times `perMs`. */
   used(now: number): bigint
   count(now: number, cost: number, id: string): void
+  /** Whether there is such a lease. */
+  holds(now: number, id: string): boolean
+  renew(now: number, id: string): void
   release(id: string): void
   copy(): LimitModel
 }
@@ -67,6 +70,10 @@ class Fixed implements LimitModel {
     }
     this.#count = Math.max(0, this.#count + cost)
   }
+  holds() {
+    return false
+  }
+  renew() {}
   release() {}
   copy() {
     return copied(new Fixed(this.#per), (other) => {
@@ -106,6 +113,10 @@ class Sliding implements LimitModel {
     }
     this.#counts.set(index, Math.max(0, (this.#counts.get(index) ?? 0) + cost))
   }
+  holds() {
+    return false
+  }
+  renew() {}
   release() {}
   copy() {
     return copied(new Sliding(this.#per), (other) => {
@@ -133,6 +144,10 @@ class Tokens implements LimitModel {
     const full = (this.#full > at ? this.#full : at) + BigInt(cost) * this.#per
     this.#full = full > at ? full : at
   }
+  holds() {
+    return false
+  }
+  renew() {}
   release() {}
   copy() {
     return copied(new Tokens(Number(this.#max), Number(this.#per)), (other) => {
@@ -155,12 +170,20 @@ class Entries implements LimitModel {
   count(now: number, cost: number, id: string) {
     this.#entries.push({ id, cost, ends: now + this.#per })
   }
+  holds(now: number, id: string) {
+    return this.#entries.some((entry) => entry.id === id && entry.ends > now)
+  }
+  renew(now: number, id: string) {
+    for (const entry of this.#entries) {
+      if (entry.id === id) entry.ends = Math.max(entry.ends, now + this.#per)
+    }
+  }
   release(id: string) {
     this.#entries = this.#entries.filter((entry) => entry.id !== id)
   }
   copy() {
     return copied(new Entries(this.#per), (other) => {
-      other.#entries = [...this.#entries]
+      other.#entries = this.#entries.map((entry) => ({ ...entry }))
     })
   }
 }

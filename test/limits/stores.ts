@@ -53,16 +53,19 @@ export async function clockedRedis(redis: RedisClient, close: () => Promise<void
 }
 
 const CLOCK = /redis\.call\('TIME'\)/g
-const LIVES = /'PX', life|untilEnd\(limits\[p\], -1\)\)/g
+const LIVES = /'PX', life|(?:untilEnd\(limits\[p\], -1\)|tonumber\(last\) - now)\)/g
+/** How many there are: one that was not found would end by the server's clock. */
+const KNOWN: Readonly<Record<string, number>> = { 'take.lua': 2, 'renew.lua': 1 }
 
 /** Takes the time as one more argument. */
 function withClock(script: Script): Script {
   const lives = script.lua.match(LIVES)?.length ?? 0
-  if (script.name === 'take.lua' && lives !== 2) throw new Error('take.lua has changed: where are the lives?')
+  if (lives !== (KNOWN[script.name] ?? 0)) throw new Error(`${script.name} has changed: where are its lives?`)
   const lua = `local clock_ms = tonumber(table.remove(ARGV)) ${script.lua}`
     .replace(CLOCK, '{ math.floor(clock_ms / 1000), (clock_ms % 1000) * 1000 }')
     .replace(LIVES, (text) => (text.startsWith("'PX'") ? "'PX', '600000'" : "'600000')"))
-  const argv = [...script.argv, 'clock']
+  // A rest has room for it.
+  const argv = script.argv.at(-1)?.startsWith('...') ? script.argv : [...script.argv, 'clock']
   return { ...script, lua, argv, sha: createHash('sha1').update(lua).digest('hex') }
 }
 

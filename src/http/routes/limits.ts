@@ -92,6 +92,30 @@ export function limitEndpoints(spillway: Spillway): Endpoint[] {
     }),
     endpoint({
       method: 'POST',
+      path: '/v1/limits/renew',
+      id: 'renewLimits',
+      says: 'Keeps the lease of concurrency limits for longer: for `perMs` of each from now on, by all or by none.',
+      scope: 'limits',
+      body: Type.Object(
+        {
+          lease: Type.String({ maxLength: 64, description: 'As the verdict has it.' }),
+          limits: Type.Array(LimitBody, {
+            minItems: 1,
+            maxItems: MOST_LIMITS,
+            description: 'As in that take; those without a lease are passed over.',
+          }),
+        },
+        { additionalProperties: false },
+      ),
+      answers: {
+        200: { says: 'Whether there was such a lease.', schema: Type.Object({ renewed: Type.Boolean() }) },
+      },
+      run: async ({ principal, body }) => ({
+        renewed: await spillway.tenant(principal.tenant).limits.renew(body.lease, body.limits),
+      }),
+    }),
+    endpoint({
+      method: 'POST',
       path: '/v1/limits/release',
       id: 'releaseLimits',
       says: 'Ends the lease of concurrency limits before its time.',
