@@ -42,6 +42,8 @@ export interface BusyLock {
   /** Since when, ISO 8601 in UTC. */
   readonly since: string | null
   readonly retryAfterMs: number
+  /** Nothing is granted just now, since leases of the term before may still be held that nobody knows of. */
+  readonly quarantined: boolean
 }
 
 export type Acquired = { readonly lease: Lease } | { readonly busy: BusyLock }
@@ -168,6 +170,7 @@ function busyLock({ holder, since, leftMs }: Busy, quarantined: boolean): BusyLo
   return {
     holder: holder ?? null,
     since: since === undefined ? null : new Date(since).toISOString(),
+    quarantined,
     retryAfterMs: quarantined ? 1000 : Math.max(50, Math.min(1000, Math.ceil(leftMs))),
   }
 }

@@ -172,8 +172,12 @@ export class Locks {
 }
 
 /** A busy lock as an error, for those who must answer with one. */
-export function lockBusy(name: string, { holder, since, retryAfterMs }: BusyLock): SpillwayError {
-  const who = holder === null ? 'others are before you' : `${holder} holds it since ${since}`
+export function lockBusy(
+  name: string,
+  { holder, since, retryAfterMs, quarantined }: BusyLock,
+): SpillwayError {
+  const nobody = quarantined ? 'it may still be held from the term before' : 'others are before you'
+  const who = holder === null ? nobody : `${holder} holds it since ${since}`
   return new SpillwayError('LOCK_BUSY', `The lock "${name}" is busy: ${who}`, { retryAfterMs })
 }
 

@@ -236,18 +236,23 @@ export function limitConformance(name: string, open: () => Promise<ClockedStore>
       expect((await clocked.store.list(`list${run}`, { limit: 10, name: 'n7' })).limits).toEqual([])
     })
 
-    it('refuses everything under a term that it does not have, and counts nothing', async () => {
+    it('refuses everything under a term that it does not have, and touches nothing', async () => {
       run += 1
+      const jobs = { name: 'jobs', max: 2, perMs: 60_000, algorithm: 'concurrency' } as const
+      const held = new LimitCheck(`t${run}`).all([jobs])
+      await clocked.store.take([{ id: 'x', ...PLAIN, limits: held }], clocked.reign)
       const limits = new LimitCheck(`t${run}`).all([{ name: 'n', max: 1, perMs: 60_000 }])
       const wrong = { ...clocked.reign, number: clocked.reign.number + 1, sign: '99:open:x' }
       const refused = { code: 'TERM_UNKNOWN', temporary: true }
       await expect(clocked.store.take([{ id: '', ...PLAIN, limits }], wrong)).rejects.toMatchObject(refused)
       await expect(clocked.store.take([], wrong)).rejects.toMatchObject(refused)
-      await expect(clocked.store.reset('t', 'n', wrong)).rejects.toMatchObject(refused)
-      const lease = { id: 'x', tenant: `t${run}`, names: ['n'] }
+      await expect(clocked.store.reset(`t${run}`, 'jobs', wrong)).rejects.toMatchObject(refused)
+      const lease = { id: 'x', tenant: `t${run}`, names: ['jobs'] }
       await expect(clocked.store.release([lease], wrong)).rejects.toMatchObject(refused)
-      const renewal = { id: 'x', tenant: `t${run}`, limits }
+      const renewal = { id: 'x', tenant: `t${run}`, limits: [{ name: 'jobs', perMs: 600_000 }] }
       await expect(clocked.store.renew(renewal, wrong)).rejects.toMatchObject(refused)
+      const { limits: found } = await clocked.store.list(`t${run}`, { limit: 10 })
+      expect(found).toMatchObject([{ name: 'jobs', used: 1, resetMs: 60_000 }])
       const [outcome] = await clocked.store.take([{ id: '', ...PLAIN, limits }], clocked.reign)
       expect(outcome?.allowed).toBe(true)
       expect(await clocked.store.take([], clocked.reign)).toEqual([])

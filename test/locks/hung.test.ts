@@ -4,12 +4,13 @@ import { keptMs } from '../../src/locks/locks.js'
 import { Locks } from '../../src/locks/tenant-locks.js'
 import type { RedisClient } from '../../src/redis/client.js'
 import { BUCKETS, key } from '../../src/redis/keys.js'
+import type { Reign } from '../../src/term/term.js'
 import { openClient } from '../redis/open.js'
 import { eventually } from '../support/eventually.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { reignOf } from './stores.js'
 
-describe('locks on a Redis that hangs', () => {
+describe('locks on a Redis that hangs, or has just been taken over', () => {
   let server: RedisServer
   let desk: LockDesk
   let locks: Locks
@@ -20,16 +21,19 @@ describe('locks on a Redis that hangs', () => {
     await redis.ready(5000)
     const reign = reignOf('redis', 1)
     for (const bucket of BUCKETS) await redis.call('set', key('term:marker', { bucket }), reign.sign)
+    desk = deskUnder(reign)
+    locks = new Locks('acme', desk)
+  })
+  const deskUnder = (reign: Reign) => {
     const term = {
       reign,
       last: reign,
-      operate: <T>(run: (now: typeof reign) => Promise<T>) => run(reign),
+      operate: <T>(run: (now: Reign) => Promise<T>) => run(reign),
       onChange: () => () => undefined,
       join: () => undefined,
     }
-    desk = new LockDesk({ instanceId: 'one', term, database: undefined, redis })
-    locks = new Locks('acme', desk)
-  })
+    return new LockDesk({ instanceId: 'one', term, database: undefined, redis })
+  }
   beforeEach(async () => {
     server.thaw()
     await redis.ready(10_000)
@@ -56,6 +60,19 @@ describe('locks on a Redis that hangs', () => {
       expect(lease.held).toBe(false)
     })
     await expect(lost).rejects.toMatchObject({ code: 'LOCK_LOST' })
+  })
+
+  it('are said to be in quarantine where nothing may be granted after a turn', async () => {
+    const after = deskUnder(reignOf('redis', 1, true))
+    const others = new Locks('acme', after)
+    expect(await others.acquire('q', { ttlMs: 1000 })).toEqual({
+      busy: { holder: null, since: null, retryAfterMs: 1000, quarantined: true },
+    })
+    await expect(others.using('q', { ttlMs: 1000, waitMs: 50 }, () => 'never')).rejects.toMatchObject({
+      code: 'LOCK_BUSY',
+      message: expect.stringContaining('from the term before'),
+    })
+    await after.close()
   })
 
   it('are refused within the time-out of a command, or when the wait is over', async () => {
