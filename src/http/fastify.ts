@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { LimitSpec } from '../limits/limits.js'
 import type { RateLimits } from '../limits/rate-limits.js'
 import type { Verdict } from '../limits/verdict.js'
+import { KeptLease } from './kept-lease.js'
 import { PROBLEM_TYPE, problemHeaders, problemOf } from './problem.js'
 import { rateLimited, rateLimitFields } from './rate-limit-fields.js'
 
@@ -24,10 +25,10 @@ export interface RouteLimits {
 
 /**
  * Limits the routes of a Fastify server that are added after it: `app.register(routeLimits, { limits, of })`. Every
- * answer says how the limits stand; leases of concurrency limits end with the request.
+ * answer says how the limits stand; leases of concurrency limits last as long as the request, and end with it.
  */
 export async function routeLimits(app: FastifyInstance, options: RouteLimitsOptions): Promise<void> {
-  const held = new WeakMap<FastifyRequest, Verdict>()
+  const held = new WeakMap<FastifyRequest, KeptLease>()
   const { limits, of, denied = refuse } = options
   app.addHook('onRequest', async (request, reply) => {
     const own = (request.routeOptions.config as RouteLimits).limits
@@ -37,13 +38,13 @@ export async function routeLimits(app: FastifyInstance, options: RouteLimitsOpti
     const verdict = await scope.take(specs)
     reply.headers(rateLimitFields(verdict))
     if (!verdict.allowed) return denied(request, reply, verdict)
-    if (verdict.lease !== null) held.set(request, verdict)
+    if (verdict.lease !== null) held.set(request, new KeptLease(verdict))
     return undefined
   })
   const over = async (request: FastifyRequest) => {
-    const verdict = held.get(request)
+    const lease = held.get(request)
     held.delete(request)
-    await verdict?.release()
+    await lease?.end()
   }
   app.addHook('onResponse', over)
   app.addHook('onRequestAbort', over)

@@ -36,7 +36,8 @@ describe('the plugin for Fastify', () => {
     })
     app.get('/plain', async () => 'yes')
     app.get('/free', { config: { limits: false } }, async () => 'yes')
-    const one = () => [{ name: 'exports', max: 1, perMs: 60_000, algorithm: 'concurrency' as const }]
+    const perMs = 1200
+    const one = () => [{ name: 'exports', max: 1, perMs, algorithm: 'concurrency' as const }]
     app.get('/export', { config: { limits: one } }, async ({ query }) => {
       if ((query as { wait?: string }).wait) await held
       return 'yes'
@@ -58,9 +59,12 @@ describe('the plugin for Fastify', () => {
       expect((await get('/plain', { 'x-tenant': 'other' })).status).toBe(200)
       const free = await get('/free')
       expect([free.status, free.headers.get('ratelimit')]).toEqual([200, null])
-      // One at a time, however they end.
+      // One at a time, however long they take and however they end.
       const waiting = get('/export?wait=1')
       await eventually(async () => (await get('/export')).status === 429, { what: 'the first one is at it' })
+      const began = performance.now()
+      await eventually(() => performance.now() > began + perMs, { what: 'a lease has ended by itself' })
+      expect((await get('/export')).status).toBe(429)
       go()
       expect((await waiting).status).toBe(200)
       await eventually(async () => (await get('/export')).status === 200, { what: 'its lease has ended' })

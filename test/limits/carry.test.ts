@@ -281,5 +281,17 @@ describe('what is over', () => {
       expect(left).toBeLessThanOrEqual(lives[algorithm])
       expect(left).toBeGreaterThan(lives[algorithm] - 10_000)
     }
+    // A lease that is renewed takes its key along, and never makes it shorter.
+    const { key: leases } = at.check.one({ name: 'n', algorithm: 'concurrency', ...half })
+    for (const [perMs, lives] of [
+      [1000, 60_000],
+      [90_000, 90_000],
+    ] as const) {
+      const renewal = { id: 'n-5', tenant: at.tenant, limits: [{ name: 'n', perMs }] }
+      expect(await at.onRedis.renew(renewal, reign('redis', 2))).toEqual([5])
+      const left = Number(await at.redis.call('pttl', leases))
+      expect(left).toBeLessThanOrEqual(lives)
+      expect(left).toBeGreaterThan(lives - 10_000)
+    }
   })
 })
