@@ -69,6 +69,22 @@ describe('limits of a process that is busy for longer than its time-out', () => 
     expect((await limits.take([spec])).decidedBy).toBe('redis')
   })
 
+  it('are decided by their policies at once where too many wait', async () => {
+    await deciding()
+    server.freeze()
+    let decided = 0
+    const all = Array.from({ length: 10_050 }, async () => {
+      const verdict = await limits.take([{ ...spec, name: 'flood', max: 100_000 }])
+      decided += 1
+      return verdict
+    })
+    await nextTurn()
+    expect(decided).toBe(50)
+    server.thaw()
+    expect((await Promise.all(all.slice(10_000))).every(({ decidedBy }) => decidedBy === 'policy')).toBe(true)
+    await Promise.all(all)
+  })
+
   it('are decided by their policies all the same, and soon, where the store hangs', async () => {
     await deciding()
     server.freeze()

@@ -147,6 +147,20 @@ describe('limits in the hand', () => {
     await expect(limits.renew(lease, [{ ...jobs, cost: 0 }])).rejects.toMatchObject(invalid)
   })
 
+  it('keeps no lease whose place somebody takes at the same time because it is over', async () => {
+    const { limits } = spillway.tenant('acme')
+    const jobs = spec('places', { algorithm: 'concurrency', max: 1 })
+    const { lease } = await limits.take([jobs])
+    const renew = () => limits.renew(lease ?? '', [jobs])
+    const commit = await hold('places')
+    await outside.client.query(`UPDATE spillway.limit_entries SET ends_ms = 0 WHERE name = 'places'`)
+    const renewing = renew()
+    await eventually(() => somebodyWaits(watcher), { what: 'the renewal waits', everyMs: 5 })
+    await commit('COMMIT')
+    // It may have waited for too long; then it is asked again.
+    expect(await renewing.catch(renew)).toBe(false)
+  })
+
   it('has a scope of the platform, which no tenant shares', async () => {
     const global = spec('global:publish', { max: 1 })
     expect((await spillway.limits.take([global])).allowed).toBe(true)

@@ -132,6 +132,29 @@ describe('locks and limits on a Redis that was started again', () => {
     expect(held.map((one) => one?.fence)).toEqual(leases.map(({ fence }) => fence))
   })
 
+  it('count a part of a take where half a script comes back, and have no key without an end once it is used', async () => {
+    const log = (id: string, cost: number): Take => ({
+      id,
+      limits: check.all([{ name: 'log', max: 100, perMs: 3_600_000, algorithm: 'sliding-log', cost }]),
+      lease: false,
+      strict: false,
+    })
+    const { key: name } = check.one({ name: 'log', max: 100, perMs: 3_600_000, algorithm: 'sliding-log' })
+    await limits.take([log('half', 20)], reign())
+    const cut = () => readFileSync(file()).indexOf('half:12')
+    await eventually(() => cut() > 0, { what: 'the file has it' })
+    await restart('same', () => truncateSync(file(), cut() + 3))
+    expect(await redis.call('exists', name)).toBe(0)
+    await opens()
+    await limits.take([take('since', 'concurrency')], reign())
+    await restart()
+    await opens()
+    expect([await redis.call('zcard', name), await redis.call('pttl', name)]).toEqual([11, -1])
+    const [outcome] = await limits.take([log('next', 1)], reign())
+    expect(outcome?.told[0]?.a).toBe(12)
+    expect(Number(await redis.call('pttl', name))).toBeGreaterThan(0)
+  })
+
   it('have greater fences, and no holder of before, where half a script comes back', async () => {
     const acknowledged = await fenceOf('first', reign())
     const many = Array.from({ length: 20 }, (_, i) => ask(`cut-${i}`, `claim-${i}`))
