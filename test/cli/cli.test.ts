@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OPTIONS } from '../../src/config.js'
-import { freshDatabase } from '../support/database.js'
+import { emptyDatabase } from '../support/database.js'
 import { embeddedFolder } from '../support/embedded.js'
 import type { FreshDatabase } from '../support/postgres.js'
 import { type Command, run } from './running.js'
@@ -280,7 +280,7 @@ describe('beside a server that holds the embedded store', () => {
 describe('on PostgreSQL', () => {
   let database: FreshDatabase
   beforeAll(async () => {
-    database = await freshDatabase()
+    database = await emptyDatabase()
   })
   afterAll(() => database.drop())
 

@@ -6,11 +6,11 @@ import type { Database, Queryable } from '../../src/postgres/client.js'
 import { migrate, migrations } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import { draft, newBatch } from '../events/drafts.js'
-import { freshDatabase } from '../support/database.js'
+import { emptyDatabase } from '../support/database.js'
 import { startPgBouncer } from '../support/pgbouncer.js'
 import { startPostgres } from '../support/postgres.js'
 
-let fresh: Awaited<ReturnType<typeof freshDatabase>>
+let fresh: Awaited<ReturnType<typeof emptyDatabase>>
 const open: ServerDatabase[] = []
 
 function connect(url: string): ServerDatabase {
@@ -20,7 +20,7 @@ function connect(url: string): ServerDatabase {
 }
 
 beforeAll(async () => {
-  fresh = await freshDatabase()
+  fresh = await emptyDatabase()
 })
 afterAll(async () => {
   for (const database of open) await database.close()
@@ -82,7 +82,7 @@ it('refuses a schema that is newer than the code, and names a way out', async ()
 })
 
 it('takes the flows of an older schema over: where they stand, what is trimmed, what is empty', async () => {
-  const own = await freshDatabase()
+  const own = await emptyDatabase()
   const database = connect(own.url)
   await migrate(database, migrations().slice(0, 4))
   await database.scoped('all', async (tx) => {
@@ -118,7 +118,7 @@ it('takes the flows of an older schema over: where they stand, what is trimmed, 
 })
 
 it('works through PgBouncer in transaction mode', async () => {
-  const own = await freshDatabase()
+  const own = await emptyDatabase()
   const pooler = await startPgBouncer(own.url)
   const instances = [connect(pooler.url), connect(pooler.url), connect(own.url)]
   const applied = await Promise.all(instances.map((database) => migrate(database)))

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Client } from 'pg'
 import {
@@ -16,6 +16,8 @@ import { requirePrograms } from './programs.js'
 
 /** The login of tests: no superuser, so that row-level security is real. */
 const LOGIN = 'spillway_login'
+/** Where files of a new server lie, which takes a second to make. */
+const TEMPLATE = 'SPILLWAY_TEST_POSTGRES'
 
 /** A PostgreSQL server of its own, for tests that stop it. */
 export interface PostgresServer {
@@ -51,28 +53,7 @@ export async function startPostgres(
   const folder = serverFolder('postgres')
   const untie = tieToThisProcess(folder)
   const data = join(folder, 'data')
-  const password = randomBytes(16).toString('hex')
-  const passwordFile = join(folder, 'password')
-  writeFileSync(passwordFile, password)
-  chmodSync(passwordFile, 0o644)
-  const initdb = join(dirname(postgres), 'initdb')
-  const made = spawnSync(
-    initdb,
-    [
-      '-D',
-      data,
-      '-U',
-      'postgres',
-      '--auth=password',
-      `--pwfile=${passwordFile}`,
-      '--encoding=UTF8',
-      '--locale=C',
-      '--no-sync',
-    ],
-    { ...asServerUser(initdb), cwd: folder, encoding: 'utf8' },
-  )
-  if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr || made.error?.message}`)
-  rmSync(passwordFile)
+  const { password } = makeData(postgres, data)
 
   const port = await freePort()
   const options = {
@@ -126,11 +107,54 @@ export async function startPostgres(
   return self
 }
 
-/** Makes an empty database, owned by the login of tests, on the server at `adminUrl`. */
-export async function createDatabase(adminUrl: string): Promise<FreshDatabase> {
+/** Makes the files of a new server, or copies those that were made for this run. */
+function makeData(postgres: string, data: string): { password: string } {
+  const template = process.env[TEMPLATE]
+  if (template !== undefined) {
+    const copied = spawnSync('cp', ['-a', join(template, 'data'), data], { encoding: 'utf8' })
+    if (copied.status !== 0) throw new Error(`cp failed: ${copied.stderr || copied.error?.message}`)
+    return { password: readFileSync(join(template, 'password'), 'utf8') }
+  }
+  const folder = dirname(data)
+  const password = randomBytes(16).toString('hex')
+  const passwordFile = join(folder, 'password')
+  writeFileSync(passwordFile, password)
+  chmodSync(passwordFile, 0o644)
+  const initdb = join(dirname(postgres), 'initdb')
+  const options = [
+    '--auth=password',
+    `--pwfile=${passwordFile}`,
+    '--encoding=UTF8',
+    '--locale=C',
+    '--no-sync',
+  ]
+  const made = spawnSync(initdb, ['-D', data, '-U', 'postgres', ...options], {
+    ...asServerUser(initdb),
+    cwd: folder,
+    encoding: 'utf8',
+  })
+  if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr || made.error?.message}`)
+  return { password }
+}
+
+/** Makes files that all servers of this process and its children begin with; answers how to remove them. */
+export function makePostgresTemplate(): () => Promise<void> {
+  const { postgres } = requirePrograms(['postgres'])
+  const folder = serverFolder('template')
+  const untie = tieToThisProcess(folder)
+  makeData(postgres, join(folder, 'data'))
+  process.env[TEMPLATE] = folder
+  return async () => {
+    delete process.env[TEMPLATE]
+    await untie()
+  }
+}
+
+/** Makes a database, empty or like another, owned by the login of tests, on the server at `adminUrl`. */
+export async function createDatabase(adminUrl: string, like = 'template0'): Promise<FreshDatabase> {
   const database = `test_${randomBytes(8).toString('hex')}`
   await asAdmin(adminUrl, (client) =>
-    client.query(`CREATE DATABASE ${database} OWNER ${LOGIN} TEMPLATE template0`),
+    client.query(`CREATE DATABASE ${database} OWNER ${LOGIN} TEMPLATE ${like}`),
   )
   const { password, port } = new URL(adminUrl)
   return {
