@@ -44,6 +44,8 @@ export interface TermReport {
   readonly trusted: boolean
   /** Why this instance does not see Redis well. */
   readonly problem: string | null
+  /** What should be mended about Redis, though it works now. */
+  readonly warning: string | null
   /** Since this reign was opened. */
   readonly open_ms: number
   readonly instances: readonly {
@@ -176,7 +178,7 @@ export class Spillway {
 
   /** The term in the words of the API. */
   termReport(): TermReport {
-    const { row, fleet, trusted, problem = null, reign } = this.term
+    const { row, fleet, trusted, problem = null, warning = null, reign } = this.term
     return {
       mode: this.mode,
       number: row?.number ?? reign?.number ?? 0,
@@ -187,6 +189,7 @@ export class Spillway {
       held: row?.held ?? false,
       trusted,
       problem,
+      warning,
       open_ms: Math.round(row?.openMs ?? 0),
       instances: fleet.map(({ name, view, matches, stopped, ageMs }) => ({
         name,

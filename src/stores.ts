@@ -101,7 +101,7 @@ async function both(config: Config, named: Named, settings: RedisSettings): Prom
       instances: () => Math.max(1, liveOf(controller.status.fleet, TIMING.trustMs).length),
     }),
     begin: () => controller.start(),
-    status: () => controller.status,
+    status: () => ({ ...controller.status, warning: redis.client.warning }),
     onStep: (told) => steps.add(told),
     turn: (store, reason) => controller.ask(store, reason),
     close: async () => {
@@ -148,7 +148,7 @@ function redisAlone(config: Config, instanceId: string, settings: RedisSettings)
     term,
     keeping: keepInRedis(config, { instanceId, redis: term.client, term }),
     begin: () => term.start(REDIS_START_MS),
-    status: () => term.status,
+    status: () => ({ ...term.status, warning: term.client.warning }),
     onStep: (told) => steps.add(told),
     turn: () => {
       throw new SpillwayError(

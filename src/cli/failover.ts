@@ -117,7 +117,7 @@ async function reached(term: Term, store: StoreName, beyond: number, withinMs: n
 }
 
 function show(report: TermReport, json: boolean): void {
-  const { number, store, phase, want, reason, held, mode, problem, instances, open_ms } = report
+  const { number, store, phase, want, reason, held, mode, problem, warning, instances, open_ms } = report
   if (json) {
     output(true).line(report, '')
     return
@@ -127,6 +127,7 @@ function show(report: TermReport, json: boolean): void {
   const stays = held ? '; an operator holds it there' : ''
   output(false).line(report, `${store} reigns, term ${number}, ${state} (mode ${mode}${why}${stays})`)
   if (problem !== null) output(false).line(report, `this instance does not see Redis well: ${problem}`)
+  if (warning !== null) output(false).line(report, warning)
   const columns = ['name', 'view', 'matches', 'stopped', 'age_ms'] as const
   output(false).table(instances, columns, 'One store: there are no instances to agree.')
 }

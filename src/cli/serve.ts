@@ -75,6 +75,7 @@ export async function startServer(
     const { createServer } = await import('../http/server.js')
     const server = await createServer(spillway, { plugins: plugins(spillway) })
     await server.listen()
+    sayWarning(spillway)
     return {
       spillway,
       server,
@@ -91,6 +92,18 @@ export async function startServer(
 
 const ALL_FAST =
   'Redis is the only store: every flow is fast, acknowledged from the memory of Redis, and durable publishes are refused; DATABASE_URL puts PostgreSQL behind it'
+
+/** Once, as soon as Redis has been seen: a server that is set to lose what it is given. */
+function sayWarning(spillway: Spillway): void {
+  const look = () => {
+    const { warning } = spillway.termReport()
+    if (warning === null) return
+    process.stderr.write(`spillway: ${warning}\n`)
+    stop()
+  }
+  const stop = spillway.onTermStep(look)
+  look()
+}
 
 /** Opens the store, tells a person who waits what takes so long, and everybody what is not kept. */
 export function openSpillway(config: Config): Promise<Spillway> {

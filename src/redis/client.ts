@@ -69,6 +69,13 @@ export class RedisClient {
     return this.#link.identity
   }
 
+  /** What operators should mend, though everything works now. */
+  get warning(): string | null {
+    const { evicts } = this.#link
+    if (evicts === '') return null
+    return `Redis drops keys when memory is short (maxmemory-policy ${evicts}): flows, locks and limits may be lost; set noeviction`
+  }
+
   /** What scripts publish with: on a Cluster of version 7 messages stay on the server of the channel's slot. */
   get publishCommand(): 'PUBLISH' | 'SPUBLISH' {
     return this.#link.sharded ? 'SPUBLISH' : 'PUBLISH'

@@ -62,6 +62,10 @@ export class ClusterLink implements Link {
     }
   }
 
+  get evicts(): string {
+    return [...this.#servers.values()].map(({ evicts }) => evicts).find((policy) => policy !== '') ?? ''
+  }
+
   masters(): readonly Redis[] {
     return this.#cluster.nodes('master')
   }

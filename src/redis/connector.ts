@@ -7,6 +7,8 @@ export interface ServerInfo {
   readonly runId: string
   readonly role: string
   readonly version: string
+  /** What it drops when memory is short; '' if it refuses writes instead, or has no bound. */
+  readonly evicts: string
 }
 
 /** Says whether a connection that was just made may be used; `node` is the server's `host:port`. */
@@ -75,5 +77,14 @@ function placeIn(options: unknown): { host: string; port: number } {
 function describe(info: unknown): ServerInfo {
   const fields = new Map(Object.entries(typeof info === 'object' && info !== null ? info : {}))
   const text = (name: string) => String(fields.get(name) ?? '')
-  return { runId: text('run_id'), role: text('role'), version: text('redis_version') }
+  return {
+    runId: text('run_id'),
+    role: text('role'),
+    version: text('redis_version'),
+    evicts: evictionOf(text('maxmemory_policy'), Number(text('maxmemory'))),
+  }
+}
+
+function evictionOf(policy: string, maxmemory: number): string {
+  return maxmemory > 0 && policy !== 'noeviction' ? policy : ''
 }

@@ -24,6 +24,8 @@ export interface Link {
   readonly identity: Identity | undefined
   /** What the last attempt to connect failed with. */
   readonly problem: unknown
+  /** The policy by which a server drops keys when memory is short, as of the last connect; '' if none does. */
+  readonly evicts: string
   /** Messages of sharded pub/sub stay on the server that owns the channel's slot. */
   readonly sharded: boolean
   send(command: string, args: readonly (string | number)[]): Promise<Reply>

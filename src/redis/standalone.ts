@@ -14,6 +14,7 @@ export class StandaloneLink implements Link {
   readonly sharded = false
   identity: Identity | undefined
   problem: unknown
+  evicts = ''
   readonly #settings: RedisSettings
   readonly #events: LinkEvents
   readonly #connection: Redis
@@ -88,7 +89,7 @@ export class StandaloneLink implements Link {
     this.#connection.disconnect()
   }
 
-  #admits({ runId, role }: ServerInfo): boolean {
+  #admits({ runId, role, evicts }: ServerInfo): boolean {
     if (runId === '') {
       this.problem = misuse('the server does not say who it is: the user needs the right to INFO')
       return false
@@ -98,6 +99,7 @@ export class StandaloneLink implements Link {
       return false
     }
     this.identity = runId
+    this.evicts = evicts
     if (this.#events.onConnect(runId) === 'use') return true
     this.problem = new Error('another server answers than the one that is in use')
     return false

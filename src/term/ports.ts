@@ -104,6 +104,8 @@ export interface TermStatus {
   readonly view: string
   /** What the last look at Redis failed with. */
   readonly problem?: string | null
+  /** What operators should mend about Redis. */
+  readonly warning?: string | null
   readonly life: string
 }
 

@@ -9,7 +9,8 @@ import { run } from './running.js'
 let server: RedisServer
 let folder: string
 beforeAll(async () => {
-  server = await startRedis()
+  // Set to lose what it is given, which it will not have to.
+  server = await startRedis({ maxmemory: '500mb', 'maxmemory-policy': 'volatile-lru' })
   folder = await mkdtemp(join(tmpdir(), 'spillway-cli-'))
 })
 afterAll(async () => {
@@ -48,7 +49,9 @@ it('the demo runs on a Redis alone, end to end, and says that nothing is durable
   ])
   const history = await json('flow', 'history', result.flow, '--last', '1')
   expect(history).toMatchObject([{ type: 'flow_completed', payload: { rows: 2946 } }])
-  expect(await json('failover', 'status')).toMatchObject([{ mode: 'redis', store: 'redis' }])
+  expect(await json('failover', 'status')).toMatchObject([
+    { mode: 'redis', store: 'redis', warning: expect.stringContaining('set noeviction') },
+  ])
   const tail = run(['flow', 'tail', result.flow, '--json'], env())
   const published = () =>
     fetch(`${where.url}/v1/flows/${result.flow}/events`, {
@@ -70,6 +73,7 @@ it('the demo runs on a Redis alone, end to end, and says that nothing is durable
   const { code, err } = await demo.ended
   expect(code).toBe(0)
   expect(err.match(/every flow is fast/g)).toHaveLength(1)
+  expect(err.match(/maxmemory-policy volatile-lru.*set noeviction/g)).toHaveLength(1)
 }, 120_000)
 
 it.each([

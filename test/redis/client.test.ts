@@ -42,6 +42,26 @@ describe.each(Object.entries(REDIS_KINDS))('%s', (kind, start) => {
     expect(client.identity).toBe(runIds.join(','))
   })
 
+  it('warns of a server that drops keys when memory is short, as of its last connect', async () => {
+    expect(client.warning).toBeNull()
+    const set = (name: string, value: string) =>
+      client.onEachMaster((master) => master.call('config', 'SET', name, value))
+    const connected = async () => {
+      const before = seen.length
+      client.reconnect()
+      await eventually(() => seen.length > before && client.usable)
+      return client.warning
+    }
+    await set('maxmemory-policy', 'allkeys-lru')
+    // Without a bound there is nothing to drop for.
+    expect(await connected()).toBeNull()
+    await set('maxmemory', '1gb')
+    expect(await connected()).toContain('allkeys-lru')
+    await set('maxmemory-policy', 'noeviction')
+    expect(await connected()).toBeNull()
+    await set('maxmemory', '0')
+  })
+
   it('passes texts exactly, also NUL, line ends, emoji and a megabyte', async () => {
     const texts = ['', '\0', '\r\n', 'ü😀\u2028', 'x'.repeat(1_000_000), `${'é'.repeat(600_000)}\0`]
     await Promise.all(texts.map((text, i) => client.call('SET', `text:${i}`, text)))

@@ -18,6 +18,9 @@ const TermAnswer = Type.Object({
   problem: Type.Union([Type.String(), Type.Null()], {
     description: 'Why this instance does not see Redis well.',
   }),
+  warning: Type.Union([Type.String(), Type.Null()], {
+    description: 'What should be mended about Redis, though it works now.',
+  }),
   open_ms: Type.Number({ description: 'Since this reign was opened.' }),
   instances: Type.Array(
     Type.Object({
