@@ -69,7 +69,7 @@ export class PostgresBackbone implements Backbone {
     const retention = { maxEvents: config.retentionEvents, silenceMs: config.retentionAgeMs }
     const kinds = this.#kinds
     const onRedis = redis && new RedisLog({ redis, ...retention, term, beginnings: kinds })
-    const fast = new FastLog({ term, redis: onRedis, postgres, kinds })
+    const fast = new FastLog({ term, redis: onRedis, postgres, beginnings: kinds })
     if (redis) term.join(new FastCarry({ database, redis, kinds, ...retention }))
     this.retained = postgres
     this.log = redis ? new PairReader({ durable: postgres, fast, kinds }) : postgres

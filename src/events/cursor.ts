@@ -58,7 +58,7 @@ export interface Resumption {
  * nothing itself: what it was never told of stays the reader's, and its first number leaps over it.
  */
 export function resume(position: Position, presented: Cursor): Resumption {
-  const { term, termFrom, head, floor, origin } = position
+  const { term, termFrom, head, floor, lost = 0, origin } = position
   // Who stood at the beginning when the flow began has missed nothing before its first number. Who stood there in an
   // earlier term may have: the flow can have lived before, and have been lost.
   const born = origin && presented.seq === 0 && (presented.term === 0 || presented.term >= origin.term)
@@ -100,7 +100,11 @@ export function resume(position: Position, presented: Cursor): Resumption {
     return {
       term,
       after: floor,
-      gap: { from: formatId(term, cursor.seq + 1), to: formatId(term, floor), reason: 'trimmed' },
+      gap: {
+        from: formatId(term, cursor.seq + 1),
+        to: formatId(term, floor),
+        reason: floor > lost ? 'trimmed' : 'lost',
+      },
     }
   }
   // Never back: another store may have given the same numbers in the cursor's term.

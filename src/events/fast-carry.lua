@@ -37,6 +37,7 @@ for i = 1, #events, 5 do
 end
 -- As fast-append.lua does it.
 if redis.call('XLEN', stream) > max + 100 then redis.call('XTRIM', stream, 'MAXLEN', '~', max) end
-redis.call('HSET', log, 'head', text(head), 'term', term, 'from', from, 'terms', terms, 'carried', ending)
+local now = redis.call('TIME')[1] .. '000'
+redis.call('HSET', log, 'head', text(head), 'term', term, 'from', from, 'terms', terms, 'carried', ending, 'renewed', now)
 for name, life in pairs({ [stream] = ttl, [keys] = ttl, [log] = 2 * ttl }) do redis.call('PEXPIRE', name, life) end
 return head

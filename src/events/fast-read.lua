@@ -1,9 +1,10 @@
 -- KEYS: stream, log
--- ARGV: after, before, order, limit, bytes
--- A stretch of a fast flow. Answers {head, term, from, floor, born in, born, entries}: from is the first number of the
--- term, born that of the flow; nothing for a flow that has no log here.
+-- ARGV: after, before, order, limit, bytes, ttl
+-- A stretch of a fast flow. Answers {head, term, from, floor, lost, born in, born, entries}: from is the first number of
+-- the term, lost the last one of those that went before their time, born the first of the flow; nothing for a flow that
+-- has no log here.
 -- Ends after the entry with which the payloads exceed the bytes, and before it if it is not the first.
-local state = redis.call('HMGET', log, 'head', 'term', 'from', 'terms')
+local state = redis.call('HMGET', log, 'head', 'term', 'from', 'terms', 'lost', 'renewed')
 if not state[1] or not state[4] then return {} end
 local function text(n) return string.format('%.0f', n) end
 local function seqOf(id) return tonumber(string.match(id, '-(%d+)$')) end
@@ -22,10 +23,12 @@ end
 
 local head = tonumber(state[1])
 local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
--- Where the log begins with a term, what lies before is a hole and not what retention took.
 local floor = oldest and seqOf(oldest[1]) - 1 or head
+local lost = tonumber(state[5]) or 0
+if not oldest and state[6] and redis.call('TIME')[1] * 1000 < state[6] + ttl then lost = head end
 local term, born = string.match(state[4], '^(%d+):(%d+)')
-if floor + 1 == tonumber(state[3]) or string.find(state[4], ':' .. text(floor + 1) .. ' ', 1, true) then floor = 0 end
+-- Where the log begins with a term, what lies before is a hole and not what retention took.
+if floor > lost and string.find(' ' .. (state[3] or '') .. ' ' .. state[4], '[ :]' .. text(floor + 1) .. ' ') then floor = 0 end
 -- The bound below which all smaller seqs stand.
 local function boundOf(seq)
   local from = idOf(seq)
@@ -55,10 +58,10 @@ while after < head and #found < limit do
   for _, entry in ipairs(page) do
     if seqOf(entry[1]) > after then
       size = size + #entry[2][4]
-      if size > bytes and #found > 0 then return { state[1], state[2], state[3], text(floor), term, born, found } end
+      if size > bytes and #found > 0 then return { state[1], state[2], state[3], text(floor), text(lost), term, born, found } end
       found[#found + 1] = entry
     end
   end
   if #page < count then break end
 end
-return { state[1], state[2], state[3], text(floor), term, born, found }
+return { state[1], state[2], state[3], text(floor), text(lost), term, born, found }

@@ -1,7 +1,7 @@
 import { SpillwayError } from '../errors.js'
 import type { FlowRef } from '../tenant.js'
 import type { Reign, Term } from '../term/term.js'
-import type { Kinds } from './kinds.js'
+import type { Beginnings } from './beginnings.js'
 import type { Batch, Draft, EventLog, Outcome, Page, Range, Since } from './log.js'
 import type { PostgresLog } from './postgres.js'
 import { mayBeStored, type RedisLog } from './redis.js'
@@ -14,8 +14,8 @@ export interface FastParts {
   /** The stores that may reign. */
   readonly redis: RedisLog | undefined
   readonly postgres: PostgresLog | undefined
-  /** Told how far Redis has counted; undefined where nobody else remembers it. */
-  readonly kinds: Pick<Kinds, 'counted'> | undefined
+  /** Told how far Redis has counted. */
+  readonly beginnings: Pick<Beginnings, 'counted'>
 }
 
 /** Fast flows, on the store that reigns. */
@@ -23,7 +23,7 @@ export class FastLog implements EventLog {
   readonly #term: Term
   readonly #redis: RedisLog | undefined
   readonly #postgres: PostgresLog | undefined
-  readonly #kinds: Pick<Kinds, 'counted'> | undefined
+  readonly #beginnings: Pick<Beginnings, 'counted'>
   /** Batches whose answer was lost, and the reign in which they were sent. */
   readonly #unsure = new Map<string, number>()
 
@@ -31,7 +31,7 @@ export class FastLog implements EventLog {
     this.#term = parts.term
     this.#redis = parts.redis
     this.#postgres = parts.postgres
-    this.#kinds = parts.kinds
+    this.#beginnings = parts.beginnings
   }
 
   append(drafts: readonly Draft[], batch: Batch): Promise<readonly Outcome[]> {
@@ -71,7 +71,7 @@ export class FastLog implements EventLog {
       const draft = drafts[i] as Draft
       // The last one of a flow stands for all.
       if (next?.flow === draft.flow && next.tenant === draft.tenant) continue
-      if ('event' in outcome) this.#kinds?.counted(draft, outcome.event.seq, reign)
+      if ('event' in outcome) this.#beginnings.counted(draft, outcome.event.seq, reign)
     }
   }
 

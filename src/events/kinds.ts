@@ -2,7 +2,7 @@ import { SpillwayError } from '../errors.js'
 import type { Database, Queryable } from '../postgres/client.js'
 import { sqlState } from '../postgres/errors.js'
 import { type FlowRef, flowTag } from '../tenant.js'
-import type { Beginnings } from './beginnings.js'
+import type { Beginnings, Start } from './beginnings.js'
 import type { Durability } from './log.js'
 
 /** As `spillway.leap()`: numbers that PostgreSQL passes over where Redis may have given them. */
@@ -27,6 +27,8 @@ interface Kind {
   /** The reign for which `base` was asked. */
   reign: number
   base: number
+  /** Leave to begin there, which is not used yet. */
+  begins: Start['begins']
   /** How far Redis has counted, as this process was told, and in which reign. */
   head: number
   headReign: number
@@ -69,27 +71,38 @@ export class Kinds implements Beginnings {
   }
 
   /**
-   * Where a fast flow begins in a reign on Redis that knows nothing of it. Makes the flow known first.
+   * Where a fast flow begins in a reign on Redis. Makes the flow known first.
    * Errors: `DURABILITY_FIXED`; `STORE_UNAVAILABLE` for a flow that nobody here knows while PostgreSQL is away;
    * `TERM_UNKNOWN` (temporary) in a reign that is over, or for a flow of which PostgreSQL has not heard for too many
    * events.
    */
-  base(ref: FlowRef, reign: number): number | Promise<number> {
+  start(ref: FlowRef, reign: number): Start | Promise<Start> {
     const kind = this.#known.get(flowTag(ref))
-    if (kind?.durability !== 'fast' || kind.reign !== reign) return this.#register(ref, reign)
+    if (kind?.durability !== 'fast' || kind.reign !== reign) return this.#register(ref, reign).then(startOf)
     if (kind.headReign === reign && kind.head - kind.reported > UNREPORTED) {
       this.#reportIn(0)
       const message = `PostgreSQL has not heard of the last ${UNREPORTED} events of this flow: who goes on from it could give their numbers again`
       throw new SpillwayError('TERM_UNKNOWN', message, { retryAfterMs: 1000 })
     }
-    return kind.base
+    return startOf(kind)
   }
 
-  /** Redis has counted this far. */
+  unused(ref: FlowRef, reign: number, { begins }: Start): void {
+    const kind = this.#known.get(flowTag(ref))
+    if (kind?.reign === reign && kind.begins === '') kind.begins = begins
+  }
+
+  async again(ref: FlowRef, reign: number): Promise<void> {
+    await this.#ask({ reign, refs: [ref], lost: true })
+    this.#fast(ref)
+  }
+
   counted(ref: FlowRef, head: number, reign: number): void {
     const kind = this.#known.get(flowTag(ref))
     if (!kind || kind.headReign > reign || (kind.headReign === reign && kind.head >= head)) return
     if (kind.headReign !== reign) kind.reported = kind.reign === reign ? kind.base : 0
+    // Somebody let it begin again: PostgreSQL knows beyond what, and is asked.
+    else if (head - kind.head > UNREPORTED) kind.reign = 0
     kind.head = head
     kind.headReign = reign
     this.#moved.add(kind)
@@ -156,6 +169,7 @@ export class Kinds implements Beginnings {
         durability: 'durable',
         reign: 0,
         base: 0,
+        begins: '',
         head: 0,
         headReign: 0,
         reported: 0,
@@ -168,15 +182,24 @@ export class Kinds implements Beginnings {
   }
 
   /** All flows that are asked for in one turn of the event loop go together. */
-  async #register(ref: FlowRef, reign: number): Promise<number> {
+  async #register(ref: FlowRef, reign: number): Promise<Kind> {
     if (this.#asking?.reign !== reign) {
       const refs = new Map<string, FlowRef>()
       const turn = new Promise<void>((resolve) => setImmediate(resolve))
-      const asking: Asking = { reign, refs, done: turn.then(() => this.#ask(asking)) }
+      const asking: Asking = { reign, refs, done: turn.then(() => this.#askAll(asking)) }
       this.#asking = asking
     }
     this.#asking.refs.set(flowTag(ref), ref)
     await this.#asking.done
+    return this.#fast(ref)
+  }
+
+  #askAll(asking: Asking): Promise<void> {
+    if (this.#asking === asking) this.#asking = undefined
+    return this.#ask({ reign: asking.reign, refs: [...asking.refs.values()], lost: false })
+  }
+
+  #fast(ref: FlowRef): Kind {
     const kind = this.#known.get(flowTag(ref))
     if (kind?.durability !== 'fast') {
       throw new SpillwayError(
@@ -184,32 +207,40 @@ export class Kinds implements Beginnings {
         'The flow’s first publish made it durable: it cannot be published to as fast',
       )
     }
-    return kind.base
+    return kind
   }
 
-  async #ask(asking: Asking): Promise<void> {
-    if (this.#asking === asking) this.#asking = undefined
-    const refs = [...asking.refs.values()]
+  async #ask({ reign, refs, lost }: { reign: number; refs: FlowRef[]; lost: boolean }): Promise<void> {
     const tenants = [...new Set(refs.map(({ tenant }) => tenant))]
     const rows = await this.#db
       .scoped(tenants, (tx) =>
-        tx.query<{ place: number; durability: Durability; base: number }>(
-          'SELECT * FROM spillway.register_fast($1, $2, $3)',
-          [asking.reign, refs.map(({ tenant }) => tenant), refs.map(({ flow }) => flow)],
+        tx.query<{ place: number; durability: Durability; base: number; begins: Start['begins'] }>(
+          'SELECT * FROM spillway.register_fast($1, $2, $3, $4)',
+          [reign, refs.map(({ tenant }) => tenant), refs.map(({ flow }) => flow), lost],
         ),
       )
       .catch((cause: unknown) => {
         if (sqlState(cause) !== '55000') throw cause
-        const message = `Term ${asking.reign} is over: nobody may begin in it`
+        const message = `Term ${reign} is over: nobody may begin in it`
         throw new SpillwayError('TERM_UNKNOWN', message, { cause, retryAfterMs: 500 })
       })
-    for (const { place, durability, base } of rows) {
+    for (const { place, durability, base, begins } of rows) {
       const kind = this.#kind(refs[Number(place) - 1] as FlowRef)
       kind.durability = durability
-      kind.reign = asking.reign
+      // Leave that was given to another question of this process is not taken back by the answer to this one.
+      if (begins !== '' || kind.reign !== reign) kind.begins = begins
+      kind.reign = reign
       kind.base = Number(base)
+      if (kind.headReign === reign) kind.reported = Math.max(kind.reported, kind.base)
     }
   }
+}
+
+/** What a publish needs to know; leave to begin is used up by it. */
+function startOf(kind: Kind): Start {
+  const { base, begins, head, headReign, reign } = kind
+  kind.begins = ''
+  return { base, begins, known: headReign === reign ? head : 0 }
 }
 
 /** Answers whether that reign still is. */

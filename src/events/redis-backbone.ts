@@ -4,7 +4,7 @@ import type { FlowRef } from '../tenant.js'
 import type { Term } from '../term/term.js'
 import { Appender } from './appender.js'
 import { type Backbone, FAST_ON_REDIS } from './backbone.js'
-import { BY_THE_CLOCK } from './beginnings.js'
+import { ByTheClock } from './beginnings.js'
 import { FastLog } from './fast.js'
 import { FastLane, type Intake } from './lanes.js'
 import { Live } from './live.js'
@@ -36,14 +36,15 @@ export class RedisBackbone implements Backbone {
   constructor(parts: RedisBackboneParts) {
     const { config, term, redis } = parts
     this.#parts = parts
+    const beginnings = new ByTheClock()
     const onRedis = new RedisLog({
       redis,
       term,
-      beginnings: BY_THE_CLOCK,
+      beginnings,
       maxEvents: config.retentionEvents,
       silenceMs: config.retentionAgeMs,
     })
-    this.log = new FastLog({ term, redis: onRedis, postgres: undefined, kinds: undefined })
+    this.log = new FastLog({ term, redis: onRedis, postgres: undefined, beginnings })
     this.live = new Live(this.log, { backstopMs: config.backstopMs })
     this.#updates = new Updates(redis, this.live)
     this.intake = new FastLane(

@@ -1,16 +1,20 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { SpillwayError } from '../errors.js'
-import type { RedisClient } from '../redis/client.js'
+import type { RedisClient, Reply } from '../redis/client.js'
 import { faultOf } from '../redis/errors.js'
 import { key } from '../redis/keys.js'
 import { loadScript } from '../redis/scripts.js'
 import { type FlowRef, flowTag } from '../tenant.js'
 import type { Reign, Term } from '../term/term.js'
-import type { Beginnings } from './beginnings.js'
+import type { Beginnings, Start } from './beginnings.js'
 import { LEAP } from './kinds.js'
 import type { Batch, Draft, EventLog, Outcome, Page, Range, Since, StoredEvent } from './log.js'
 
 const APPEND = loadScript(import.meta.url, 'fast-append.lua')
 const READ = loadScript(import.meta.url, 'fast-read.lua')
+
+/** Another instance that begins a flow has done it by then; if it has not, its numbers are passed over. */
+const OTHERS_BEGIN_MS = [10, 30, 100]
 
 /** Payload bytes of one read, unless a single event is larger. */
 const PAGE_BYTES = 4 * 1024 * 1024
@@ -79,33 +83,9 @@ export class RedisLog implements EventLog {
     outcomes: Outcome[],
   ): Promise<void> {
     const ref = drafts[places[0] as number] as Draft
-    const { redis, maxEvents, silenceMs, beginnings } = this.#options
-    const known = this.#base(ref, reigning)
-    const base = typeof known === 'number' ? known : await known
-    const token = batch.token.slice(0, 13)
     const own = places.map((place) => drafts[place] as Draft)
-    const args = [
-      reigning.marker,
-      reigning.marker === '' ? '' : reigning.sign,
-      reigning.number,
-      base,
-      beginnings.clockFrom ?? '',
-      LEAP,
-      maxEvents,
-      silenceMs,
-      redis.publishCommand,
-      key('flow:updates', ref),
-      token,
-      batch.repeat ? '1' : '0',
-    ]
-    for (const draft of own) args.push(draft.type, draft.source, draft.payload, draft.key ?? '')
-    const reply = await redis.run(
-      APPEND,
-      [key('flow:events', ref), key('flow:log', ref), key('flow:keys', ref)],
-      args,
-      reigning.identity || undefined,
-    )
-    if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-append.lua answered no list')
+    const token = batch.token.slice(0, 13)
+    const reply = await this.#send(ref, own, batch, reigning)
     if (reply[0] === 'TERM' || reply[0] === 'PASSED') {
       throw new SpillwayError(
         'TERM_UNKNOWN',
@@ -125,41 +105,103 @@ export class RedisLog implements EventLog {
     })
   }
 
-  /** Errors: refusals, all of them: nothing was sent yet. */
-  #base(ref: FlowRef, { number }: Reign): number | Promise<number> {
-    const { beginnings, redis } = this.#options
+  /** Until Redis takes it, or says why it does not. What it does not know how to go on with it takes nothing of. */
+  async #send(
+    ref: FlowRef,
+    drafts: readonly Draft[],
+    batch: Batch,
+    reigning: Reign,
+  ): Promise<readonly Reply[]> {
+    const { beginnings } = this.#options
+    for (let tries = 0; ; tries++) {
+      const asked = this.#start(ref, reigning)
+      const start = 'base' in asked ? asked : await asked
+      const reply = await this.#run(ref, drafts, batch, reigning, start)
+      if (reply[0] !== 'NEW') return reply
+      const othersMs = start.known === 0 ? OTHERS_BEGIN_MS[tries] : undefined
+      if (othersMs !== undefined) await delay(othersMs)
+      else await this.#unsent(beginnings.again(ref, reigning.number))
+    }
+  }
+
+  async #run(
+    ref: FlowRef,
+    drafts: readonly Draft[],
+    batch: Batch,
+    reigning: Reign,
+    start: Start,
+  ): Promise<readonly Reply[]> {
+    const { redis, maxEvents, silenceMs, beginnings } = this.#options
+    const args = [
+      reigning.marker,
+      reigning.marker === '' ? '' : reigning.sign,
+      reigning.number,
+      start.base,
+      start.known,
+      start.begins,
+      beginnings.clockFrom ?? '',
+      LEAP,
+      maxEvents,
+      silenceMs,
+      redis.publishCommand,
+      key('flow:updates', ref),
+      batch.token.slice(0, 13),
+      batch.repeat ? '1' : '0',
+    ]
+    for (const draft of drafts) args.push(draft.type, draft.source, draft.payload, draft.key ?? '')
+    const keys = [key('flow:events', ref), key('flow:log', ref), key('flow:keys', ref)]
     try {
-      const known = beginnings.base(ref, number)
-      if (typeof known === 'number') return known
-      // PostgreSQL may take seconds to fail: flows that need nothing of it would wait as long.
-      return within(known, redis.settings.commandTimeoutMs).catch(refuse)
+      const reply = await redis.run(APPEND, keys, args, reigning.identity || undefined)
+      if (Array.isArray(reply)) return reply
+    } catch (error) {
+      if (!isUnknown(error)) beginnings.unused(ref, reigning.number, start)
+      throw error
+    }
+    throw new SpillwayError('INTERNAL', 'fast-append.lua answered no list')
+  }
+
+  /** Errors: refusals, all of them: nothing was sent yet. */
+  #start(ref: FlowRef, { number }: Reign): Start | Promise<Start> {
+    const { beginnings } = this.#options
+    try {
+      const start = beginnings.start(ref, number)
+      if ('base' in start) return start
+      // It may come too late for this publish, and is the next one's then.
+      return this.#unsent(start, (late) => beginnings.unused(ref, number, late))
     } catch (error) {
       return refuse(error)
     }
   }
 
+  /** PostgreSQL may take seconds to fail: flows that need nothing of it would wait as long. */
+  #unsent<T>(work: Promise<T>, late: (answer: T) => void = () => undefined): Promise<T> {
+    return within(work, this.#options.redis.settings.commandTimeoutMs, late).catch(refuse)
+  }
+
   async read(ref: FlowRef, range: Range): Promise<Page> {
     const { after = 0, before = Number.MAX_SAFE_INTEGER, order, limit } = range
     // As of before the question: a flow that was empty then may have been lost since.
-    const known = this.#options.term.last?.number ?? 1
-    const { redis, beginnings } = this.#options
+    const reigning = this.#options.term.last?.number ?? 1
+    const { redis, beginnings, silenceMs } = this.#options
     const reply = await redis.run(
       READ,
       [key('flow:events', ref), key('flow:log', ref)],
-      [after, before, order, limit, PAGE_BYTES],
+      [after, before, order, limit, PAGE_BYTES, silenceMs],
     )
     if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-read.lua answered no list')
     if (reply.length === 0) {
       // Nothing of this term is here: whoever has events of another is told with its first.
       const termFrom = Number.MAX_SAFE_INTEGER
-      return { position: { term: known, termFrom, head: 0, floor: 0 }, durability: null, events: [] }
+      return { position: { term: reigning, termFrom, head: 0, floor: 0 }, durability: null, events: [] }
     }
-    const [head, term, termFrom, floor, bornIn, born] = reply.slice(0, 6).map(Number) as Figures
-    const entries = reply[6]
-    // Where PostgreSQL remembers, it has the beginning too, and what lies before this one was lost.
-    const origin = beginnings.clockFrom === undefined ? {} : { origin: { term: bornIn, seq: born - 1 } }
+    const [head, term, termFrom, floor, lost, bornIn, born] = reply.slice(0, 7).map(Number) as Figures
+    const entries = reply[7]
+    // Where PostgreSQL remembers, it has the beginning too, and what lies before this one was lost. So it was where Redis
+    // says that the flow was born again.
+    const known = beginnings.clockFrom !== undefined && lost !== born - 1
+    const origin = known ? { origin: { term: bornIn, seq: born - 1 } } : {}
     return {
-      position: { term, termFrom, head, floor, ...origin },
+      position: { term, termFrom, head, floor, ...(lost > 0 ? { lost } : {}), ...origin },
       durability: 'fast',
       events: Array.isArray(entries) ? entries.map(toEvent) : [],
     }
@@ -170,7 +212,15 @@ export class RedisLog implements EventLog {
   }
 }
 
-type Figures = [head: number, term: number, termFrom: number, floor: number, bornIn: number, born: number]
+type Figures = [
+  head: number,
+  term: number,
+  termFrom: number,
+  floor: number,
+  lost: number,
+  bornIn: number,
+  born: number,
+]
 
 /** Failures of batches of which some flows have their part, or may have. */
 const partly = new WeakSet<object>()
@@ -202,11 +252,12 @@ function isRefusal(error: unknown, { repeat }: Batch): error is SpillwayError {
   return !repeat && (refusals.has(error) || faultOf(error)?.kind === 'ours')
 }
 
-async function within<T>(work: Promise<T>, ms: number): Promise<T> {
+async function within<T>(work: Promise<T>, ms: number, onLate: (answer: T) => void): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      const message = `PostgreSQL was asked about a new flow, and has not answered within ${ms} ms`
+      work.then(onLate, () => undefined)
+      const message = `PostgreSQL was asked about a flow that Redis does not know, and has not answered within ${ms} ms`
       reject(new SpillwayError('STORE_UNAVAILABLE', message, { retryAfterMs: 1000 }))
     }, ms)
   })

@@ -13,7 +13,8 @@ if head and (state[2] ~= term or first > head + 1) then
     head = nil
   end
 end
-local begun = not head
+-- Also where the stream alone is gone: it must not stay for ever.
+local begun = not head or redis.call('EXISTS', stream) == 0
 local said, seq = {}, first - 1
 for i = 1, #events, 4 do
   seq = seq + 1

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { Beginnings } from '../../src/events/beginnings.js'
 import type { Batch, Draft, LogReader, Outcome, Retention, StoredEvent } from '../../src/events/log.js'
 import type { FlowRef } from '../../src/tenant.js'
 
@@ -42,6 +43,20 @@ export async function readAll(log: LogReader, ref: FlowRef, limit = 1000): Promi
     if (!last) return events
     events.push(...page.events)
     after = last.seq
+  }
+}
+
+/** Where everybody may let numbers begin, behind that. */
+export function beginAt(base: () => number | Promise<number>): Beginnings {
+  const startAt = (base: number) => ({ base, known: 0, begins: 'first' }) as const
+  return {
+    start: () => {
+      const found = base()
+      return typeof found === 'number' ? startAt(found) : found.then(startAt)
+    },
+    unused: () => undefined,
+    again: async () => undefined,
+    counted: () => undefined,
   }
 }
 

@@ -44,7 +44,7 @@ describe('fast flows on the store that reigns', () => {
     await migrate(database)
     kinds = new Kinds(database)
     onRedis = new RedisLog({ redis, maxEvents: 10_000, silenceMs: 1e9, term, beginnings: kinds })
-    log = new FastLog({ term, redis: onRedis, postgres: new PostgresLog(database), kinds })
+    log = new FastLog({ term, redis: onRedis, postgres: new PostgresLog(database), beginnings: kinds })
   })
   afterAll(async () => {
     kinds?.close()

@@ -1,6 +1,6 @@
 import { readConfig } from '../../src/config.js'
 import { Appender } from '../../src/events/appender.js'
-import { BY_THE_CLOCK } from '../../src/events/beginnings.js'
+import { ByTheClock } from '../../src/events/beginnings.js'
 import { RedisLog } from '../../src/events/redis.js'
 import { RedisBackbone } from '../../src/events/redis-backbone.js'
 import { parseAddress } from '../../src/redis/address.js'
@@ -38,7 +38,7 @@ const logOn = (term: AloneTerm) =>
     term,
     maxEvents: 10_000,
     silenceMs: 1e9,
-    beginnings: BY_THE_CLOCK,
+    beginnings: new ByTheClock(),
   })
 
 for (const [kind, start] of Object.entries(REDIS_KINDS)) {

@@ -3,6 +3,7 @@ import { FixedTerm } from '../../src/term/fixed.js'
 import { openClient } from '../redis/open.js'
 import { REDIS_KINDS } from '../support/redis-kinds.js'
 import { reignOf } from '../term/reign.js'
+import { beginAt } from './drafts.js'
 import { logConformance } from './log.conformance.js'
 import { stillStore } from './log-store.js'
 
@@ -18,7 +19,7 @@ for (const [kind, start] of Object.entries(REDIS_KINDS)) {
       term,
       maxEvents: 10_000,
       silenceMs: 1e9,
-      beginnings: { base: () => 0 },
+      beginnings: beginAt(() => 0),
     })
     const close = async () => {
       redis.close()

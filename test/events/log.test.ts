@@ -62,7 +62,7 @@ for (const [name, open] of Object.entries(databases)) {
 logConformance('PostgreSQL, of fast flows under its reign', async () => {
   const { database, log: postgres, close } = await databases.PostgreSQL()
   const term = await FixedTerm.onPostgres(database)
-  const log = new FastLog({ term, redis: undefined, postgres, kinds: new Kinds(database) })
+  const log = new FastLog({ term, redis: undefined, postgres, beginnings: new Kinds(database) })
   return { ...stillStore(log, 'fast', close), log }
 })
 

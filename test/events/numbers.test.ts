@@ -38,7 +38,7 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
   const fast = (ref: ReturnType<typeof someFlow>) => [draft(ref, { durability: 'fast' })]
   /** Every reign is met by a process that has heard nothing before. */
   const baseOf = async (ref: ReturnType<typeof someFlow>, number: number) =>
-    new Kinds(database).base(ref, number)
+    (await new Kinds(database).start(ref, number)).base
 
   it('leap over what Redis may have given, though nobody could report it', async () => {
     const ref = someFlow()
@@ -53,6 +53,35 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     const { position } = await log.read(ref, { order: 'asc', limit: 10 })
     expect(position).toMatchObject({ term: 4, termFrom: LEAP + 2, head: LEAP + 1 })
     expect(seqsOf(await log.appendIn(5, fast(ref), newBatch()))).toEqual([2 * LEAP + 2])
+  })
+
+  it('are begun by one instance a reign, and again only beyond all that were given', async () => {
+    const ref = someFlow()
+    await reign(2, 'redis')
+    const [a, b] = [new Kinds(database), new Kinds(database)]
+    const starts = await Promise.all([a.start(ref, 2), b.start(ref, 2)])
+    expect(starts.map(({ begins }) => begins).sort()).toEqual(['', 'first'])
+    // Used up, given back, and used up.
+    const [winner, other] = starts[0]?.begins === 'first' ? [a, b] : [b, a]
+    expect(await winner.start(ref, 2)).toMatchObject({ begins: '' })
+    winner.unused(ref, 2, { base: 0, known: 0, begins: 'first' })
+    expect([await winner.start(ref, 2), await winner.start(ref, 2)]).toMatchObject([
+      { base: 0, begins: 'first' },
+      { begins: '' },
+    ])
+    // Twice lost before anybody could report: what either began is passed over.
+    for (const [kinds, base] of [
+      [other, LEAP],
+      [winner, 2 * LEAP],
+    ] as const) {
+      await kinds.again(ref, 2)
+      expect([await kinds.start(ref, 2), await kinds.start(ref, 2)]).toMatchObject([
+        { base, begins: 'again' },
+        { base, begins: '' },
+      ])
+    }
+    a.close()
+    b.close()
   })
 
   it('leap in the same way for who publishes in SQL', async () => {
@@ -81,16 +110,16 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     const ref = someFlow()
     await reign(12, 'redis')
     const kinds = new Kinds(database)
-    await kinds.base(ref, 12)
+    await kinds.start(ref, 12)
     const head = LEAP / 2 + 1
     kinds.counted(ref, head - 1, 12)
-    expect(kinds.base(ref, 12)).toBe(0)
+    expect(kinds.start(ref, 12)).toMatchObject({ base: 0, known: head - 1, begins: '' })
     kinds.counted(ref, head, 12)
-    expect(() => kinds.base(ref, 12)).toThrow(
+    expect(() => kinds.start(ref, 12)).toThrow(
       expect.objectContaining({ code: 'TERM_UNKNOWN', temporary: true }),
     )
     // What it waits for is asked for at once.
-    await eventually(() => tries(() => kinds.base(ref, 12)))
+    await eventually(() => tries(() => kinds.start(ref, 12)))
     await reign(13, 'postgres')
     expect(seqsOf(await log.appendIn(13, fast(ref), newBatch()))).toEqual([head + LEAP + 1])
     kinds.close()
@@ -100,15 +129,17 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     const ref = someFlow()
     await reign(20, 'redis')
     const kinds = new Kinds(database)
-    await kinds.base(ref, 20)
+    await kinds.start(ref, 20)
     kinds.counted(ref, 1000, 20)
     await database.scoped('all', (tx) => kinds.report(tx, 20))
     kinds.close()
     const late = new Kinds(database)
-    const base = await late.base(ref, 20)
-    expect(base).toBe(1000 + LEAP)
+    expect(await late.start(ref, 20)).toEqual({ base: 1000, known: 0, begins: '' })
+    await late.again(ref, 20)
+    const base = 1000 + LEAP
+    expect(late.start(ref, 20)).toEqual({ base, known: 0, begins: 'again' })
     late.counted(ref, base + LEAP / 2, 20)
-    expect(late.base(ref, 20)).toBe(base)
+    expect(late.start(ref, 20)).toEqual({ base, known: base + LEAP / 2, begins: '' })
     late.close()
     await reign(21, 'postgres')
     expect(seqsOf(await log.appendIn(21, fast(ref), newBatch()))[0]).toBeGreaterThan(base + LEAP / 2)
@@ -125,11 +156,11 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
         return answer
       },
     })
-    await kinds.base(ref, 22)
+    await kinds.start(ref, 22)
     await reign(23, 'postgres')
     kinds.counted(ref, LEAP / 2 + 1, 22)
     const refused = () =>
-      expect(() => kinds.base(ref, 22)).toThrow(expect.objectContaining({ code: 'TERM_UNKNOWN' }))
+      expect(() => kinds.start(ref, 22)).toThrow(expect.objectContaining({ code: 'TERM_UNKNOWN' }))
     refused()
     // Its report was asked for at once; PostgreSQL answers it, and has not taken it.
     await eventually(() => done === 2, { what: 'the report' })
@@ -142,7 +173,7 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     const ref = someFlow()
     await reign(13, 'redis')
     const kinds = new Kinds(database)
-    await kinds.base(ref, 13)
+    await kinds.start(ref, 13)
     const [outside, watcher] = [await openOutside(fresh.adminUrl), await openOutside(fresh.adminUrl)]
     const release = await holdFlow(outside, ref.tenant, ref.flow)
     kinds.counted(ref, 7, 13)
@@ -159,11 +190,11 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     await reign(14, 'redis')
     const own = new ServerDatabase({ url: fresh.url, listenUrl: null, poolSize: 1 })
     const kinds = new Kinds(own)
-    await kinds.base(ref, 14)
+    await kinds.start(ref, 14)
     await own.close()
     kinds.counted(ref, LEAP, 14)
     for (let i = 0; i < 5; i++) {
-      expect(() => kinds.base(ref, 14)).toThrow(expect.objectContaining({ code: 'TERM_UNKNOWN' }))
+      expect(() => kinds.start(ref, 14)).toThrow(expect.objectContaining({ code: 'TERM_UNKNOWN' }))
       await new Promise((resolve) => setImmediate(resolve))
     }
     kinds.close()
@@ -175,7 +206,7 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     await log.appendIn(16, Array.from({ length: 8 }, () => fast(ref)).flat(), newBatch())
     await reign(17, 'redis')
     const kinds = new Kinds(database)
-    await kinds.base(ref, 17)
+    await kinds.start(ref, 17)
     kinds.counted(ref, 20, 17)
     await database.scoped('all', (tx) => kinds.report(tx, 17))
     kinds.close()

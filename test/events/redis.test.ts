@@ -11,7 +11,7 @@ import { openClient } from '../redis/open.js'
 import { eventually } from '../support/eventually.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { reignOf } from '../term/reign.js'
-import { draft, eventOf, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
+import { beginAt, draft, eventOf, newBatch, numbered, readAll, seqsOf, someFlow } from './drafts.js'
 import { upTo } from './readers.js'
 
 function appendOnly({ folder }: RedisServer): string {
@@ -45,7 +45,7 @@ describe('fast flows on Redis', () => {
         onChange: () => () => undefined,
         join: () => undefined,
       },
-      beginnings: { base: () => base },
+      beginnings: beginAt(() => base),
     })
   })
   afterAll(async () => {

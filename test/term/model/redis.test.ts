@@ -4,7 +4,7 @@ import { RedisLog } from '../../../src/events/redis.js'
 import { parseAddress } from '../../../src/redis/address.js'
 import { RedisMarkers } from '../../../src/term/redis.js'
 import type { Reign } from '../../../src/term/term.js'
-import { newBatch, numbered, someFlow } from '../../events/drafts.js'
+import { beginAt, newBatch, numbered, someFlow } from '../../events/drafts.js'
 import { type RedisServer, startRedis } from '../../support/redis.js'
 import { reignOf } from '../reign.js'
 import type { Guard } from '../sim/guards.js'
@@ -81,7 +81,7 @@ describe('Redis, as the simulation plays it', () => {
       maxEvents: 10,
       silenceMs: 60_000,
       term,
-      beginnings: { base: () => 0 },
+      beginnings: beginAt(() => 0),
     })
     const flush = async () => void (await client.call('flushall'))
     const ask = (request: Request) => {
