@@ -13,11 +13,11 @@ function parseId(text: string): Place | undefined {
 }
 
 /**
- * A flow of a server with Redis alone does not begin with 1, but beyond a million times its term: where that is, is the
- * server's word.
+ * A flow does not begin with 1 on a server with Redis alone, nor where a fast flow of its reign was forgotten before, but
+ * beyond a million: where that is, is the server's word.
  */
-function beginsByTheClock({ term, seq }: Place): boolean {
-  return term > 1_000_000 && seq > term * 1_000_000
+function beginsFarOn({ seq }: Place): boolean {
+  return seq > 1_000_000
 }
 
 /** What to tell the reader about an event that arrived. */
@@ -53,7 +53,7 @@ export class Continuity {
     }
     this.#places.set(flow, place)
     this.#lastGap.delete(flow)
-    if (!last || place.seq === last.seq + 1 || (last.seq === 0 && beginsByTheClock(place)))
+    if (!last || place.seq === last.seq + 1 || (last.seq === 0 && beginsFarOn(place)))
       return { duplicate: false, gap: undefined }
     // A newer term that takes numbers again means that the old term's events from there on are no more.
     const gap: Gap =

@@ -8,10 +8,11 @@ export interface Start {
   /** How far it has surely come in this reign; 0 if nobody here knows. */
   readonly known: number
   /**
-   * Whether its numbers may begin: for the first time in this reign, or again, since Redis has lost what it had. The one
-   * who is told so uses it up; of all others Redis takes nothing that it does not know how to go on with.
+   * Whether its numbers may begin: since nobody knew it, for the first time in this reign, or again, since Redis has lost
+   * what it had. The one who is told so uses it up; of all others Redis takes nothing that it does not know how to go
+   * on with.
    */
-  readonly begins: 'first' | 'again' | ''
+  readonly begins: 'new' | 'first' | 'again' | ''
 }
 
 /** Where the numbers of a flow begin that Redis does not know. */

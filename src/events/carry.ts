@@ -17,6 +17,7 @@ interface Numbered extends FlowRef {
   readonly term: number
   readonly term_from: number
   readonly head: number
+  readonly born: number
 }
 
 interface Carried {
@@ -83,7 +84,7 @@ export class FastCarry implements Participant {
   #flows(before: number, ending: number, beyond: number): Promise<Numbered[]> {
     return this.#options.database.scoped('all', (tx) =>
       tx.query<Numbered>(
-        `SELECT flow_id AS id, tenant, flow, term, term_from, head FROM spillway.heads
+        `SELECT flow_id AS id, tenant, flow, term, term_from, head, born FROM spillway.heads
          WHERE durability = 'fast' AND counted = 'postgres' AND term > $1 AND term <= $2 AND flow_id > $3
          ORDER BY flow_id LIMIT ${FLOWS}`,
         [before, ending, beyond],
@@ -92,7 +93,7 @@ export class FastCarry implements Participant {
   }
 
   async #carryFlow(flow: Numbered, before: number, ending: number): Promise<number> {
-    const { id, term, term_from, head } = flow
+    const { id, term, term_from, head, born } = flow
     const { redis, maxEvents, silenceMs } = this.#options
     const keys = [key('flow:events', flow), key('flow:log', flow), key('flow:keys', flow)]
     const oldest = head - maxEvents
@@ -113,7 +114,8 @@ export class FastCarry implements Participant {
         event.key ?? '',
         event.at,
       ])
-      const args = [ending, first.term, from, first.seq, follows ? 1 : 0, maxEvents, silenceMs, ...told]
+      const place = [ending, first.term, from, first.seq, follows ? 1 : 0, born]
+      const args = [...place, maxEvents, silenceMs, ...told]
       if ((await redis.run(CARRY, keys, args, this.#into)) === null) {
         if (again) throw new SpillwayError('STORE_UNAVAILABLE', 'Redis loses what is carried to it')
         again = true

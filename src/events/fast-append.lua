@@ -8,8 +8,7 @@ if sign ~= '' and redis.call('GET', marker) ~= sign then return { 'TERM' } end
 reign, max, base, known, ttl = tonumber(reign), tonumber(max), tonumber(base), tonumber(known), tonumber(ttl)
 local function text(n) return string.format('%.0f', n) end
 local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local at = text(now)
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000) local at = text(now)
 -- Where nobody else remembers, numbers begin beyond the microseconds since then: all that were given lie before.
 if since ~= '' then base = math.max(base, (clock[1] - since) * 1000000 + clock[2]) end
 -- Somebody else's key of another type stops it here, before anything is written.
@@ -23,7 +22,8 @@ local lost = fresh and now < renewed + ttl and head
 if not head or not terms then
   -- What a lost companion leaves behind has no known place any more; nor has a hot tail where PostgreSQL is gone.
   redis.call('DEL', stream, keys)
-  fresh, head, term, terms, lost = true, base, nil, '', begins == 'again' and base
+  fresh, head, term, terms, lost = true, base, nil, '', (begins == 'again' or begins == 'new') and base
+  redis.call('HSET', log, 'origin', begins == 'new' and text(base) or '')
 elseif head < known then head = math.max(head, base) lost = head
 elseif term < reign then
   -- Only the base says how far the old term had come: exactly after a carry-over into this very reign, or by the clock; else a leap short.

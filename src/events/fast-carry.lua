@@ -1,5 +1,5 @@
 -- KEYS: stream, log, keys
--- ARGV: ending, term, from, first, follows, max, ttl, ...events
+-- ARGV: ending, term, from, first, follows, origin, max, ttl, ...events
 -- Takes over what PostgreSQL numbered in a term, behind what is left of those before; the ending one is the last before
 -- Redis reigns again. events: type, source, payload, key, at of each, numbered from first. What is there already is left
 -- as it is. Answers how far it has come; nothing, and does nothing, if it "follows" on what this Redis has no more.
@@ -39,5 +39,7 @@ end
 if redis.call('XLEN', stream) > max + 100 then redis.call('XTRIM', stream, 'MAXLEN', '~', max) end
 local now = redis.call('TIME')[1] .. '000'
 redis.call('HSET', log, 'head', text(head), 'term', term, 'from', from, 'terms', terms, 'carried', ending, 'renewed', now)
+-- Of a flow that came to be on PostgreSQL: behind those that were forgotten.
+if origin ~= '0' then redis.call('HSET', log, 'origin', origin, 'lost', origin) end
 for name, life in pairs({ [stream] = ttl, [keys] = ttl, [log] = 2 * ttl }) do redis.call('PEXPIRE', name, life) end
 return head

@@ -1,10 +1,10 @@
 -- KEYS: stream, log
 -- ARGV: after, before, order, limit, bytes, ttl
--- A stretch of a fast flow. Answers {head, term, from, floor, lost, born in, born, entries}: from is the first number of
--- the term, lost the last one of those that went before their time, born the first of the flow; nothing for a flow that
--- has no log here.
+-- A stretch of a fast flow. Answers {head, term, from, floor, lost, origin, born in, born, entries}: from is the first
+-- number of the term, lost the last one of those that went before their time, born the first that is known of the flow,
+-- and it follows on the origin, if that is what PostgreSQL let it begin with. Nothing for a flow that has no log here.
 -- Ends after the entry with which the payloads exceed the bytes, and before it if it is not the first.
-local state = redis.call('HMGET', log, 'head', 'term', 'from', 'terms', 'lost', 'renewed')
+local state = redis.call('HMGET', log, 'head', 'term', 'from', 'terms', 'lost', 'renewed', 'origin')
 if not state[1] or not state[4] then return {} end
 local function text(n) return string.format('%.0f', n) end
 local function seqOf(id) return tonumber(string.match(id, '-(%d+)$')) end
@@ -25,9 +25,11 @@ local head = tonumber(state[1])
 local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
 local floor = oldest and seqOf(oldest[1]) - 1 or head
 local lost = tonumber(state[5]) or 0
-if not oldest and state[6] and redis.call('TIME')[1] * 1000 < state[6] + ttl then lost = head end
+local clock = oldest and { 0, 0 } or redis.call('TIME')
+if not oldest and clock[1] * 1000 + clock[2] / 1000 < (state[6] or 0) + ttl then lost = head end
 local term, born = string.match(state[4], '^(%d+):(%d+)')
 -- Where the log begins with a term, what lies before is a hole and not what retention took.
+local answer = { state[1], state[2], state[3], '', text(lost), state[7] or '', term, born, {} }
 if floor > lost and string.find(' ' .. (state[3] or '') .. ' ' .. state[4], '[ :]' .. text(floor + 1) .. ' ') then floor = 0 end
 -- The bound below which all smaller seqs stand.
 local function boundOf(seq)
@@ -44,7 +46,8 @@ end
 
 local low = '(' .. idOf(after)
 local high = before > head and '+' or boundOf(before)
-local found, size = {}, 0
+local found, size = answer[9], 0
+answer[4] = text(floor)
 while after < head and #found < limit do
   local count = math.min(32, limit - #found)
   local page
@@ -58,10 +61,10 @@ while after < head and #found < limit do
   for _, entry in ipairs(page) do
     if seqOf(entry[1]) > after then
       size = size + #entry[2][4]
-      if size > bytes and #found > 0 then return { state[1], state[2], state[3], text(floor), text(lost), term, born, found } end
+      if size > bytes and #found > 0 then return answer end
       found[#found + 1] = entry
     end
   end
   if #page < count then break end
 end
-return { state[1], state[2], state[3], text(floor), text(lost), term, born, found }
+return answer

@@ -224,7 +224,9 @@ export class Kinds implements Beginnings {
         const message = `Term ${reign} is over: nobody may begin in it`
         throw new SpillwayError('TERM_UNKNOWN', message, { cause, retryAfterMs: 500 })
       })
+    const left = new Set(refs)
     for (const { place, durability, base, begins } of rows) {
+      left.delete(refs[Number(place) - 1] as FlowRef)
       const kind = this.#kind(refs[Number(place) - 1] as FlowRef)
       kind.durability = durability
       // Leave that was given to another question of this process is not taken back by the answer to this one.
@@ -233,6 +235,8 @@ export class Kinds implements Beginnings {
       kind.base = Number(base)
       if (kind.headReign === reign) kind.reported = Math.max(kind.reported, kind.base)
     }
+    // Forgotten just now: it is new.
+    if (left.size > 0) await this.#ask({ reign, refs: [...left], lost })
   }
 }
 

@@ -53,11 +53,11 @@ export interface Position {
   readonly head: number
   /** Seq of the newest trimmed event; the oldest kept one is `floor + 1`. */
   readonly floor: number
-  /** Of a fast flow: seq of the newest event that its store had, and has lost while it reigned. */
+  /** Of a fast flow: seq up to which what is not there any more was lost, and not trimmed. */
   readonly lost?: number
   /** Of a fast flow: the reign in which its store was read, and whether it surely reigned then. */
   readonly reign?: { readonly number: number; readonly certain: boolean }
-  /** Where numbers begin by the clock: the place before the flow's first event, and the term in which it was given. */
+  /** Where a fast flow does not begin with 1: the place before the flow's first event, and the term in which it was given. */
   readonly origin?: { readonly term: number; readonly seq: number }
 }
 

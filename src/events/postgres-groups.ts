@@ -104,18 +104,21 @@ export class PostgresGroups implements Groups {
   }
 
   /** Forgets groups that nobody has touched for so long, and what died so long ago; at most so many of each. */
-  async forget(olderThanMs: number, most: number): Promise<void> {
-    await this.#db.scoped('all', async (tx) => {
+  async forget(olderThanMs: number, most: number): Promise<number> {
+    return this.#db.scoped('all', async (tx) => {
+      let gone = 0
       for (const [table, column] of [
         ['flow_groups', 'touched_at'],
         ['dead_events', 'died_at'],
       ]) {
-        await tx.query(
+        const rows = await tx.query(
           `DELETE FROM spillway.${table} WHERE ctid IN (SELECT ctid FROM spillway.${table}
-             WHERE ${column} < clock_timestamp() - $1 * interval '1 millisecond' ORDER BY ${column} LIMIT $2)`,
+             WHERE ${column} < clock_timestamp() - $1 * interval '1 millisecond' ORDER BY ${column} LIMIT $2) RETURNING 1`,
           [olderThanMs, most],
         )
+        gone += rows.length
       }
+      return gone
     })
   }
 }

@@ -7,6 +7,9 @@ const TRIM_ROWS = 10_000
 /** Far beyond the longest time that a publish is repeated. */
 const RECEIPTS_KEPT = '10 minutes'
 
+/** As `spillway.heard()`: so exactly it is known when Redis was last said to count a flow. */
+const HEARD_WITHIN_MS = 60_000
+
 interface TrimRow {
   readonly busy: boolean
   readonly floor: number | null
@@ -108,27 +111,49 @@ export async function trimOldest(db: Database, retention: Retention, flows: numb
   return row?.count ?? 0
 }
 
-/** Forgets flows that have been empty for long; returns how many. */
+/**
+ * Forgets flows that have been empty for long; returns how many. Of those that Redis counts nobody knows when they were
+ * empty there: they are forgotten when nothing was heard of them for so long that Redis has nothing any more, since its
+ * keys live for two ages of an event after the last one, and a minute is how exactly it is known.
+ */
 export async function forgetFlows(db: Database, retention: Retention, flows: number): Promise<number> {
   const [row] = await db.scoped('all', (tx) =>
     tx.query<{ forgotten: number }>(
       // The head is locked and looked at again: a flow may have been published to since it fell silent.
-      // A flow that comes to be again begins in a term that no cursor of its old life has. One that Redis counts may
-      // have come further than anybody has said.
+      // A flow that comes to be again begins in a term that no cursor of its old life has; a fast one, whose term is the
+      // reign, behind every number that was given: those of Redis may have come further than anybody has said.
       `WITH silent AS MATERIALIZED (
          SELECT f.id FROM spillway.flows f JOIN spillway.heads h ON h.flow_id = f.id
          WHERE f.silent_since < clock_timestamp() - $1 * interval '1 millisecond' AND h.head = f.floor
            AND h.counted = 'postgres'
          ORDER BY f.tenant, f.flow LIMIT $2 FOR UPDATE SKIP LOCKED
-       ), headless AS (
-         DELETE FROM spillway.heads WHERE flow_id IN (SELECT id FROM silent)
+       ), unheard AS MATERIALIZED (
+         SELECT f.id FROM spillway.heads h JOIN spillway.flows f ON f.id = h.flow_id
+         WHERE h.counted = 'redis' AND h.heard_at < clock_timestamp() - $3 * interval '1 millisecond'
+           AND NOT EXISTS (SELECT FROM spillway.events x WHERE x.flow_id = f.id)
+         ORDER BY h.heard_at LIMIT $2 FOR UPDATE SKIP LOCKED
        ), gone AS (
-         DELETE FROM spillway.flows WHERE id IN (SELECT id FROM silent) RETURNING 1
+         DELETE FROM spillway.flows WHERE id IN (SELECT id FROM silent UNION ALL SELECT id FROM unheard) RETURNING id
+       ), headless AS (
+         DELETE FROM spillway.heads WHERE flow_id IN (SELECT id FROM gone)
+         RETURNING durability, term, greatest(head, base) + spillway.leap() AS floor
+       ), last AS (
+         SELECT coalesce(bool_or(durability = 'durable'), false) AS durable,
+           max(term) FILTER (WHERE durability = 'fast') AS reign FROM headless
        ), later AS (
-         UPDATE spillway.log_life SET term = term + 1 WHERE EXISTS (SELECT FROM gone)
+         UPDATE spillway.log_life l SET term = l.term + last.durable::integer,
+           fast_reign = greatest(l.fast_reign, last.reign),
+           fast_floor = greatest(CASE WHEN l.fast_reign >= coalesce(last.reign, 0) THEN l.fast_floor END,
+             (SELECT max(h.floor) FROM headless h
+              WHERE h.durability = 'fast' AND h.term = last.reign AND h.term >= l.fast_reign))
+         FROM last WHERE EXISTS (SELECT FROM headless)
        )
        SELECT count(*)::integer AS forgotten FROM gone`,
-      [retention.flowAgeMs, flows],
+      [
+        retention.flowAgeMs,
+        flows,
+        Math.max(retention.flowAgeMs, 2 * retention.maxAgeMs) + 2 * HEARD_WITHIN_MS,
+      ],
     ),
   )
   return row?.forgotten ?? 0

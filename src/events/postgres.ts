@@ -40,6 +40,7 @@ interface PositionRow {
   readonly term_from: number
   readonly head: number
   readonly floor: number
+  readonly born: number
 }
 
 interface EventRow extends PositionRow {
@@ -187,18 +188,21 @@ function runningBytes(direction: 'ASC' | 'DESC'): string {
 }
 
 const POSITION =
-  'coalesce(h.term, l.term) AS term, coalesce(h.term_from, 1) AS term_from, coalesce(h.head, 0) AS head, coalesce(f.floor, 0) AS floor, h.durability'
+  'coalesce(h.term, l.term) AS term, coalesce(h.term_from, 1) AS term_from, coalesce(h.head, 0) AS head, coalesce(f.floor, 0) AS floor, coalesce(h.born, 0) AS born, h.durability'
 const EVENT =
   'e.seq, e.term AS event_term, e.type, e.source, e.payload, extract(epoch FROM e.at)::float8 * 1000 AS at'
 
 function pageOf(rows: readonly EventRow[]): Page {
   const [row] = rows
   if (!row) throw new SpillwayError('INTERNAL', 'spillway.log_life has no row')
+  const born = Number(row.born)
   const position = {
     term: row.term,
     termFrom: Number(row.term_from),
     head: Number(row.head),
-    floor: Number(row.floor),
+    floor: Math.max(Number(row.floor), born),
+    // Who comes from further back has seen a flow of this name that was forgotten.
+    ...(born > 0 && { lost: born, origin: { term: 0, seq: born } }),
   }
   return { position, durability: row.durability, events: eventsOf(rows) }
 }

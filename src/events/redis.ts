@@ -194,14 +194,14 @@ export class RedisLog implements EventLog {
       const termFrom = Number.MAX_SAFE_INTEGER
       return { position: { term: reigning, termFrom, head: 0, floor: 0 }, durability: null, events: [] }
     }
-    const [head, term, termFrom, floor, lost, bornIn, born] = reply.slice(0, 7).map(Number) as Figures
-    const entries = reply[7]
-    // Where PostgreSQL remembers, it has the beginning too, and what lies before this one was lost. So it was where Redis
-    // says that the flow was born again.
-    const known = beginnings.clockFrom !== undefined && lost !== born - 1
-    const origin = known ? { origin: { term: bornIn, seq: born - 1 } } : {}
+    const [head, term, termFrom, floor, lost, behind, bornIn, born] = reply.slice(0, 8).map(Number) as Figures
+    const entries = reply[8]
+    // By the clock what lies before the beginning was lost only where Redis says so. Where PostgreSQL remembers it was lost
+    // unless that says that the flow was new.
+    const byTheClock = beginnings.clockFrom !== undefined && lost !== born - 1
+    const origin = byTheClock ? { term: bornIn, seq: born - 1 } : behind > 0 && { term: 0, seq: behind }
     return {
-      position: { term, termFrom, head, floor, ...(lost > 0 ? { lost } : {}), ...origin },
+      position: { term, termFrom, head, floor, ...(lost > 0 && { lost }), ...(origin && { origin }) },
       durability: 'fast',
       events: Array.isArray(entries) ? entries.map(toEvent) : [],
     }
@@ -218,6 +218,7 @@ type Figures = [
   termFrom: number,
   floor: number,
   lost: number,
+  behind: number,
   bornIn: number,
   born: number,
 ]

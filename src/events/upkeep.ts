@@ -13,8 +13,8 @@ const TRIM_FLOWS = 100
 
 /** What is kept beside the logs of flows, and has to be told when it is old. */
 export interface Forgetful {
-  /** Forgets what nobody has touched for so long; at most so many of each kind. */
-  forget(olderThanMs: number, most: number): Promise<unknown>
+  /** Forgets what nobody has touched for so long; at most so many of each kind. Answers how many. */
+  forget(olderThanMs: number, most: number): Promise<number>
 }
 
 /**
@@ -92,10 +92,14 @@ export class Upkeep {
     if (!this.#sweepDue) return
     this.#sweepDue = false
     const { flowAgeMs } = this.#retention
-    const ignore = () => 0
-    while (!this.#closed && (await this.#log.trimOldest(this.#retention, SWEEP_FLOWS).catch(ignore)) > 0);
-    await this.#log.forget(this.#retention, SWEEP_FLOWS).catch(ignore)
-    for (const one of this.#beside) await one.forget(flowAgeMs, SWEEP_FLOWS).catch(ignore)
+    // To the end: what comes faster than one step a sweep would grow for ever.
+    await this.#repeat(() => this.#log.trimOldest(this.#retention, SWEEP_FLOWS))
+    await this.#repeat(() => this.#log.forget(this.#retention, SWEEP_FLOWS))
+    for (const one of this.#beside) await this.#repeat(() => one.forget(flowAgeMs, SWEEP_FLOWS))
+  }
+
+  async #repeat(step: () => Promise<number>): Promise<void> {
+    while (!this.#closed && (await step().catch(() => 0)) > 0);
   }
 
   /** Answers false if the log let none of them: they stay due. */

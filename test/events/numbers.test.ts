@@ -60,13 +60,13 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     await reign(2, 'redis')
     const [a, b] = [new Kinds(database), new Kinds(database)]
     const starts = await Promise.all([a.start(ref, 2), b.start(ref, 2)])
-    expect(starts.map(({ begins }) => begins).sort()).toEqual(['', 'first'])
+    expect(starts.map(({ begins }) => begins).sort()).toEqual(['', 'new'])
     // Used up, given back, and used up.
-    const [winner, other] = starts[0]?.begins === 'first' ? [a, b] : [b, a]
+    const [winner, other] = starts[0]?.begins === 'new' ? [a, b] : [b, a]
     expect(await winner.start(ref, 2)).toMatchObject({ begins: '' })
-    winner.unused(ref, 2, { base: 0, known: 0, begins: 'first' })
+    winner.unused(ref, 2, { base: 0, known: 0, begins: 'new' })
     expect([await winner.start(ref, 2), await winner.start(ref, 2)]).toMatchObject([
-      { base: 0, begins: 'first' },
+      { base: 0, begins: 'new' },
       { begins: '' },
     ])
     // Twice lost before anybody could report: what either began is passed over.

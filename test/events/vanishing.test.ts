@@ -1,11 +1,8 @@
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type Beginnings, ByTheClock } from '../../src/events/beginnings.js'
-import { type Cursor, type Gap, resume } from '../../src/events/cursor.js'
-import { itemsAfter } from '../../src/events/delivery.js'
 import { FastLog } from '../../src/events/fast.js'
 import { Kinds, LEAP } from '../../src/events/kinds.js'
-import type { StoredEvent } from '../../src/events/log.js'
 import { RedisLog } from '../../src/events/redis.js'
 import { migrate } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
@@ -19,6 +16,7 @@ import type { FreshDatabase } from '../support/postgres.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { reignOf } from '../term/reign.js'
 import { draft, eventOf, newBatch, numbered, seqsOf, someFlow } from './drafts.js'
+import { Reader, seqOf } from './resuming.js'
 
 const REIGN = 2
 const SILENCE_MS = 60_000
@@ -57,41 +55,6 @@ const lose = (ref: FlowRef, ...names: (typeof KINDS_OF_KEY)[number][]) =>
 
 const fast = (ref: FlowRef, count = 1) =>
   numbered(ref, count).map((one) => ({ ...one, durability: 'fast' as const }))
-
-/** A reader that resumes at its cursor whenever it looks. */
-class Reader {
-  readonly events: StoredEvent[] = []
-  readonly gaps: Omit<Gap, 'flow'>[] = []
-  readonly #log: FastLog
-  readonly #ref: FlowRef
-  #cursor: Cursor
-
-  constructor(log: FastLog, ref: FlowRef, cursor: Cursor) {
-    this.#log = log
-    this.#ref = ref
-    this.#cursor = cursor
-  }
-
-  async look(): Promise<this> {
-    for (;;) {
-      const { seq } = this.#cursor
-      const page = await this.#log.read(this.#ref, { after: seq, order: 'asc', limit: 100 })
-      const { gap, term, after } = resume(page.position, this.#cursor)
-      if (gap) this.gaps.push(gap)
-      this.#cursor = { term, seq: after }
-      // What was read from behind that place says nothing of what lies between.
-      const items = after >= seq ? itemsAfter('f', this.#cursor, page.events) : []
-      for (const item of items) {
-        if (item.gap) this.gaps.push(item.gap)
-        else this.events.push(item.event)
-        this.#cursor = item.cursor
-      }
-      if (!gap && items.length === 0) return this
-    }
-  }
-}
-
-const seqOf = (id: string) => Number(id.split('-')[1])
 
 const STEP = fc.oneof(
   fc.record({ publish: fc.integer({ min: 1, max: 3 }), by: fc.nat(1) }),
