@@ -170,6 +170,27 @@ describe('redis mode: Redis is the only store', () => {
     await reader.stop()
   })
 
+  it('tells live readers of a flow whose keys were dropped while Redis reigns on', async () => {
+    const [flow, other] = [a.tenant('acme').flow('f'), b.tenant('acme').flow('f')]
+    const term = numberNow()
+    const live = reading((signal) => other.subscribe({ after: '0', signal }))
+    const drop = () => server.ask('DEL', 'flow:events:{acme:f}', 'flow:log:{acme:f}', 'flow:keys:{acme:f}')
+    const published = [await flow.publish('tick', { n: 1 })]
+    await live.until(1)
+    await drop()
+    // By one that knows nothing of it, and by one that does.
+    published.push(await other.publish('tick', { n: 2 }))
+    await live.until(3)
+    await drop()
+    published.push(await flow.publish('tick', { n: 3 }))
+    expect(payloads(await live.until(5))).toEqual([1, 'gap', 2, 'gap', 3])
+    expect([live.events[1], live.events[3]].map((event) => gapOf(event).reason)).toEqual(['turn', 'lost'])
+    const given = seqs(published)
+    expect(given).toEqual([...new Set(given)].sort((x, y) => x - y))
+    expect(numberNow()).toBe(term)
+    await live.stop()
+  })
+
   it('fails a publish after one short time-out while Redis is silent, and goes on with streams that stayed open', async () => {
     const flow = a.tenant('acme').flow('f')
     const reader = reading((signal) => b.tenant('acme').flow('f').subscribe({ after: '0', signal }))

@@ -17,8 +17,7 @@ local state = redis.call('HMGET', log, 'head', 'term', 'terms', 'carried', 'rene
 local head, term, terms, renewed = tonumber(state[1]), tonumber(state[2]), state[3], tonumber(state[5]) or 0
 if term and term > reign then return { 'PASSED' } end
 if (not head or not terms or term ~= reign or head < known) and begins == '' then return { 'NEW' } end
--- A stream that is gone before its time.
-local lost = fresh and now < renewed + ttl and head
+local lost = fresh and now < renewed + ttl and head -- A stream that went before its time.
 if not head or not terms then
   -- What a lost companion leaves behind has no known place any more; nor has a hot tail where PostgreSQL is gone.
   redis.call('DEL', stream, keys)
@@ -67,12 +66,13 @@ for i = 1, #events, 4 do
 end
 if count == 0 then return answer end
 -- Apart, and where it is due: the append-only file has an exact length of it, which is another one where some was lost.
-if redis.call('XLEN', stream) > max + 100 then redis.call('XTRIM', stream, 'MAXLEN', '~', max) end
+if redis.call('XLEN', stream) > max + 100 then
+  redis.call('XTRIM', stream, 'MAXLEN', '~', max)
+  redis.call('ZREMRANGEBYSCORE', keys, '-inf', text(head - 2 * max)) -- A key lives about as long as its event.
+end
 redis.call('HSET', log, 'head', text(head))
 if lost then redis.call('HSET', log, 'lost', text(lost)) end
 if fresh or now - renewed > ttl / 16 then
-  -- A key lives about as long as its event; the companion outlives both, so that numbers go on.
-  redis.call('ZREMRANGEBYSCORE', keys, '-inf', text(head - 2 * max))
   for name, life in pairs({ [stream] = ttl, [keys] = ttl, [log] = 2 * ttl }) do redis.call('PEXPIRE', name, life) end
   redis.call('HSET', log, 'renewed', at)
 end

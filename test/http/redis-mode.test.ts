@@ -85,6 +85,29 @@ describe('a server on Redis alone', () => {
       single.close()
     }))
 
+  it('tells a reader of many flows of each one, where its cursor names places that this Redis does not have', () =>
+    two(async (one, other) => {
+      const names = Array.from({ length: 40 }, (_, i) => `g${i}`)
+      for (const name of names) await publish(one, name, 1)
+      const many = await openStream(`${one.url}/v1/stream?flows=${names.join(',')}&after=0`)
+      await many.until(({ frames }) => frames.length === 40)
+      many.close()
+      const bases = (await server.ask('KEYS', 'stream:cursor:*')) as string[]
+      expect(bases.length).toBeGreaterThan(0)
+      await server.ask('DEL', ...bases)
+      for (const name of names) await publish(one, name, 2)
+      const resumed = await openStream(`${other.url}/v1/stream?flows=${names.join(',')}`, {
+        lastEventId: many.lastEventId,
+      })
+      await resumed.until(({ frames }) => frames.length === 120)
+      for (const name of names) {
+        const own = resumed.frames.filter(({ data }) => JSON.parse(data).flow === name)
+        expect(own.map(({ event }) => event)).toEqual(['gap', 't', 't'])
+        expect(JSON.parse(own[0]?.data ?? '{}').reason).toBe('unknown')
+      }
+      resumed.close()
+    }))
+
   it('keeps streams open while Redis is away, is not ready then, and goes on with a gap', () =>
     two(async (one, other) => {
       const reader = await openStream(`${other.url}/v1/flows/f/stream?after=0`)
