@@ -1,7 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import { backoff, clusterConnection, connectionTo } from './connection.js'
 import type { ServerInfo } from './connector.js'
-import { misuse } from './errors.js'
+import { isUntrusted, misuse, reasonOf } from './errors.js'
 import type { Identity, Link, LinkEvents, Reply } from './link.js'
 import type { RedisSettings } from './settings.js'
 import { slotOf } from './slots.js'
@@ -18,24 +18,32 @@ export class ClusterLink implements Link {
   readonly #moved = new Set<() => void>()
   #admitted = false
   #again: NodeJS.Timeout | undefined
+  /** A server that was refused for its certificate since all were admitted. */
+  #untrusted: unknown
   #closed = false
 
   constructor(settings: RedisSettings, events: LinkEvents) {
     this.#settings = settings
     this.#events = events
-    this.#cluster = clusterConnection(settings, (server, node) => this.#admitsOne(server, node))
+    this.#cluster = clusterConnection(
+      settings,
+      (server, node) => this.#admitsOne(server, node),
+      (error) => {
+        if (isUntrusted(error)) this.#untrusted = error
+      },
+    )
     this.#cluster
       .on('error', (error) => {
-        this.problem = error
+        this.problem = reasonOf(error, this.#untrusted)
       })
       .on('node error', (error) => {
-        this.problem = error
+        this.problem = reasonOf(error, this.#untrusted)
       })
       .on('ready', () => void this.#admitAll(0))
       .on('refresh', () => this.#tellMoved())
       .on('close', () => this.#turn(false))
     this.#cluster.connect().catch((error: unknown) => {
-      this.problem ??= error
+      this.problem = reasonOf(this.problem ?? error, this.#untrusted)
     })
   }
 
@@ -127,6 +135,7 @@ export class ClusterLink implements Link {
       if (this.#closed || !known) throw new Error('not all masters of the Cluster are known')
       if (!this.#admits()) throw this.problem
       this.problem = undefined
+      this.#untrusted = undefined
       this.#turn(true)
     } catch (error) {
       this.problem = error

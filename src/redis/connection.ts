@@ -1,6 +1,6 @@
 import { Cluster, type CommonRedisOptions, Redis } from 'ioredis'
 import type { HostPort } from './address.js'
-import { type Admit, connectorTo, DISCONNECT_MS, sentinelConnectorTo } from './connector.js'
+import { type Admit, connectorTo, DISCONNECT_MS, type Failed, sentinelConnectorTo } from './connector.js'
 import type { RedisSettings } from './settings.js'
 
 type Use = 'commands' | 'subscriber'
@@ -105,7 +105,7 @@ export function connectionToSentinel(settings: RedisSettings, at: HostPort): Red
 }
 
 /** The connections to the masters of a Cluster. Not yet begun. */
-export function clusterConnection(settings: RedisSettings, admit: Admit): Cluster {
+export function clusterConnection(settings: RedisSettings, admit: Admit, failed: Failed): Cluster {
   const { retryStrategy, enableOfflineQueue, lazyConnect, ...options } = common(settings, 'commands')
   const cluster = new Cluster([...settings.address.nodes], {
     lazyConnect: true,
@@ -118,7 +118,7 @@ export function clusterConnection(settings: RedisSettings, admit: Admit): Cluste
     // Each of these would repeat commands behind the caller's back, some of which may have been carried out.
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
-    redisOptions: { ...options, Connector: connectorTo(admit, tlsOf(settings)) },
+    redisOptions: { ...options, Connector: connectorTo(admit, tlsOf(settings), failed) },
   })
   return cluster.on('+node', withoutTimer)
 }

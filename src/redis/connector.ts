@@ -19,11 +19,18 @@ type Door = new (options: unknown) => AbstractConnector
 /** A half-open connection answers no farewell. */
 export const DISCONNECT_MS = 300
 
+/** Told of what keeps a connection from being made. */
+export type Failed = (error: Error) => void
+
 /**
  * The driver's door: after each connect it asks who the server is, and only then sends what callers want. What
  * makes it necessary: a server that lost its data, or a replica, looks from outside like the one before.
  */
-export function connectorTo(admit: Admit, tls: { ca: string | undefined } | undefined): Door {
+export function connectorTo(
+  admit: Admit,
+  tls: { ca: string | undefined } | undefined,
+  failed: Failed = () => undefined,
+): Door {
   return class extends AbstractConnector {
     readonly #host: string
     readonly #port: number
@@ -44,6 +51,7 @@ export function connectorTo(admit: Admit, tls: { ca: string | undefined } | unde
       const stream = tls ? tlsConnect({ ...place, ...name, ca: tls.ca }) : tcpConnect(place)
       stream.once('error', (error) => {
         this.firstError = error
+        failed(error)
       })
       this.stream = stream
       return Promise.resolve(stream)

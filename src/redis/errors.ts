@@ -41,11 +41,24 @@ const FULL = /^ERR max number of clients/
 /** Codes with which Node refuses a server's certificate. */
 const UNTRUSTED = /^(?:DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)|CERT_|ERR_TLS_CERT)/
 
+/** What the driver says when it could connect to none of several servers, and not why. */
+const UNREACHABLE = /^(?:All sentinels are unreachable|Failed to refresh slots cache)/
+
 const faults = new WeakMap<SpillwayError, Fault>()
 
 /** What Redis had against it; undefined for an error that does not come from Redis. */
 export function faultOf(error: unknown): Fault | undefined {
   return error instanceof SpillwayError ? faults.get(error) : undefined
+}
+
+/** Whether a server was refused for its certificate. */
+export function isUntrusted(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && UNTRUSTED.test(String(error.code))
+}
+
+/** Why none of several servers could be reached, if one of them was refused for its certificate. */
+export function reasonOf(error: unknown, untrusted: unknown): unknown {
+  return error instanceof Error && UNREACHABLE.test(error.message) ? (untrusted ?? error) : error
 }
 
 /**
@@ -56,7 +69,7 @@ export function translate(error: unknown): SpillwayError {
   if (error instanceof SpillwayError) return error
   const message = error instanceof Error ? error.message : String(error)
   if (error instanceof Error && error.name === 'ReplyError') return refused(message, error)
-  if (error instanceof Error && 'code' in error && UNTRUSTED.test(String(error.code))) {
+  if (isUntrusted(error)) {
     const trusted = `its certificate is not trusted (${message}): SPILLWAY_REDIS_TLS_CA names who signed it`
     return failure({ kind: 'down', outcome: 'none' }, trusted, error)
   }

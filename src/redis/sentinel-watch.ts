@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { connectionToSentinel } from './connection.js'
+import type { Failed } from './connector.js'
 import type { RedisSettings } from './settings.js'
 
 const CHANNEL = '+switch-master'
@@ -11,15 +12,18 @@ const CHANNEL = '+switch-master'
 export class SentinelWatch {
   readonly #connections: readonly Redis[]
 
-  /** `switched` is called for every sentinel that says so: the first ones may be asked before the others know. */
-  constructor(settings: RedisSettings, switched: () => void) {
+  /**
+   * `switched` is called for every sentinel that says so: the first ones may be asked before the others know. `failed` is
+   * told why a sentinel is not reached.
+   */
+  constructor(settings: RedisSettings, switched: () => void, failed: Failed) {
     const { nodes, master } = settings.address
     this.#connections = nodes.map((at) => {
       const connection = connectionToSentinel(settings, at)
       return (
         connection
           // One sentinel less: the others are heard, and it is tried again.
-          .on('error', () => undefined)
+          .on('error', failed)
           .on('ready', () => void connection.subscribe(CHANNEL).catch(() => connection.disconnect(true)))
           // "name old-host old-port new-host new-port"
           .on('message', (_, message: string) => {

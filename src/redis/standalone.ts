@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { backoff, connectionTo } from './connection.js'
 import type { ServerInfo } from './connector.js'
-import { misuse } from './errors.js'
+import { isUntrusted, misuse, reasonOf } from './errors.js'
 import type { Identity, Link, LinkEvents, Reply } from './link.js'
 import { SentinelWatch } from './sentinel-watch.js'
 import type { RedisSettings } from './settings.js'
@@ -20,6 +20,8 @@ export class StandaloneLink implements Link {
   readonly #connection: Redis
   readonly #watch: SentinelWatch | undefined
   #again: NodeJS.Timeout | undefined
+  /** A sentinel that was refused for its certificate since the last connection was made. */
+  #untrusted: unknown
   #closed = false
 
   constructor(settings: RedisSettings, events: LinkEvents) {
@@ -28,16 +30,23 @@ export class StandaloneLink implements Link {
     this.#connection = connectionTo(settings, 'commands', (server) => this.#admits(server))
     this.#connection
       .on('error', (error) => {
-        this.problem = error
+        this.problem = reasonOf(error, this.#untrusted)
       })
       .on('ready', () => {
         this.problem = undefined
+        this.#untrusted = undefined
         events.onUsable(true)
       })
       .on('close', () => events.onUsable(false))
       .on('end', () => this.#beginAgain())
     if (settings.address.kind === 'sentinel')
-      this.#watch = new SentinelWatch(settings, () => this.reconnect())
+      this.#watch = new SentinelWatch(
+        settings,
+        () => this.reconnect(),
+        (error) => {
+          if (isUntrusted(error)) this.#untrusted = error
+        },
+      )
     this.#begin()
   }
 
@@ -107,7 +116,7 @@ export class StandaloneLink implements Link {
 
   #begin(): void {
     this.#connection.connect().catch((error: unknown) => {
-      this.problem ??= error
+      this.problem = reasonOf(this.problem ?? error, this.#untrusted)
     })
   }
 

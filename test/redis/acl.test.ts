@@ -19,15 +19,8 @@ const LOGIN = 'spillway:p%2Fw@'
 
 /** One server, reached over TLS alone. */
 async function startSecure(authority: Authority): Promise<RedisSet> {
-  const { cert, key } = authority.sign('IP:127.0.0.1')
   const port = await freePort()
-  const server = await startRedis({
-    'tls-port': String(port),
-    'tls-cert-file': cert,
-    'tls-key-file': key,
-    'tls-ca-cert-file': authority.ca,
-    'tls-auth-clients': 'no',
-  })
+  const server = await startRedis(authority.redisLines(port))
   return { url: `rediss://127.0.0.1:${port}`, servers: [server], remove: () => server.remove() }
 }
 

@@ -44,6 +44,19 @@ export class Authority {
     return { cert, key }
   }
 
+  /** Configuration of a Redis that listens on this port too, over TLS, and speaks TLS to other servers. */
+  redisLines(port: number, name = 'IP:127.0.0.1'): Readonly<Record<string, string>> {
+    const { cert, key } = this.sign(name)
+    return {
+      'tls-port': String(port),
+      'tls-cert-file': cert,
+      'tls-key-file': key,
+      'tls-ca-cert-file': this.ca,
+      'tls-auth-clients': 'no',
+      'tls-replication': 'yes',
+    }
+  }
+
   remove(): void {
     rmSync(this.#folder, { recursive: true })
   }

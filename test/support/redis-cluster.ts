@@ -1,3 +1,4 @@
+import type { Authority } from './certificates.js'
 import { eventually } from './eventually.js'
 import { freePort } from './processes.js'
 import { type RedisConfig, type RedisServer, type RedisSet, removeAll, startServer } from './redis.js'
@@ -12,13 +13,18 @@ export interface ClusterSet extends RedisSet {
   move(key: string, to: RedisServer): Promise<void>
 }
 
-/** Starts a Cluster of three masters that share the slots; the first `replicas` of them have a replica each. */
+/**
+ * Starts a Cluster of three masters that share the slots; the first `replicas` of them have a replica each. With an
+ * authority they speak TLS to each other, and to who comes by the URL.
+ */
 export async function startRedisCluster({
   replicas = 0,
   config = {},
+  authority,
 }: {
   replicas?: number
   config?: RedisConfig
+  authority?: Authority
 } = {}): Promise<ClusterSet> {
   const lines = {
     'cluster-enabled': 'yes',
@@ -30,7 +36,18 @@ export async function startRedisCluster({
     ...config,
   }
   const ports = await clusterPorts(MASTERS + replicas)
-  const servers = await Promise.all(ports.map((port) => startServer({ port, config: lines })))
+  // Its bus is 10,000 above the port by which the servers know each other.
+  const plain = authority && (await Promise.all(ports.map(() => freePort())))
+  const servers = await Promise.all(
+    ports.map((port, i) =>
+      authority && plain
+        ? startServer({
+            port: plain[i] as number,
+            config: { ...lines, ...authority.redisLines(port), 'tls-cluster': 'yes' },
+          })
+        : startServer({ port, config: lines }),
+    ),
+  )
   const share = Math.ceil(SLOTS / MASTERS)
   await Promise.all(
     servers.slice(0, MASTERS).map(async (server, i) => {
@@ -40,7 +57,7 @@ export async function startRedisCluster({
     }),
   )
   const [first] = servers as [RedisServer]
-  for (const { port } of servers.slice(1)) await first.ask('CLUSTER', 'MEET', '127.0.0.1', String(port))
+  for (const port of ports.slice(1)) await first.ask('CLUSTER', 'MEET', '127.0.0.1', String(port))
   const saidByAll = (command: readonly string[], ...what: readonly RegExp[]) =>
     eventually(
       async () => {
@@ -65,7 +82,7 @@ export async function startRedisCluster({
   // A failover needs the votes of masters that know whose replica it is.
   if (replicas > 0) await saidByAll(['CLUSTER', 'NODES'], new RegExp(`(?:[ ,]slave [^]*){${replicas}}`))
   return {
-    url: `redis+cluster://${ports.map((port) => `127.0.0.1:${port}`).join(',')}`,
+    url: `${authority ? 'rediss' : 'redis'}+cluster://${ports.map((port) => `127.0.0.1:${port}`).join(',')}`,
     servers,
     ownerOf: (key) => ownerOf(servers, key),
     move: (key, to) => move(servers, key, to),
