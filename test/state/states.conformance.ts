@@ -165,6 +165,8 @@ export function statesConformance(name: string, open: () => Promise<StateStore>)
         const tenant = someTenant()
         const { durability } = store
         const plain = await tenant.flow('plain').publish('tick')
+        // The order of a list is that of milliseconds.
+        await eventually(() => Date.now() > Date.parse(plain.timestamp) + 1)
         const [, second] = await tenant
           .flow('fast', { durability: 'fast' })
           .publishMany([{ type: 'a' }, { type: 'b' }])
