@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import { Spillway } from 'spillway'
+import { LEAP } from '../src/events/kinds.js'
 import { BUCKETS, key } from '../src/redis/keys.js'
 import { loadScript } from '../src/redis/scripts.js'
 import { load, payload } from './load.js'
@@ -56,7 +57,8 @@ async function bareAppend(redis: Redis, reign: number): Promise<Append> {
   })
   return async (flow, from, events) => {
     const { keys, channel } = keysOf[flow] ?? { keys: [], channel: '' }
-    const fixed = [marker, sign, reign, 0, 10_000, KEPT, SILENCE_MS, 'PUBLISH', channel, 'bench', 0]
+    const place = [marker, sign, reign, 0, 0, 'first', '', LEAP, KEPT, SILENCE_MS]
+    const fixed = [...place, 'PUBLISH', channel, 'bench', 0]
     const said: string[] = []
     for (let i = from; i < from + events; i++) said.push('progress', 'bench', JSON.stringify(payload(i)), '')
     const answer = await redis.evalsha(script.sha, keys.length, ...keys, ...fixed, ...said)
