@@ -86,7 +86,7 @@ export class RedisLog implements EventLog {
     const own = places.map((place) => drafts[place] as Draft)
     const token = batch.token.slice(0, 13)
     const reply = await this.#send(ref, own, batch, reigning)
-    if (reply[0] === 'TERM' || reply[0] === 'PASSED') {
+    if (isOfAnotherTerm(reply)) {
       throw new SpillwayError(
         'TERM_UNKNOWN',
         `Redis refused the events: it is not in term ${reigning.number} any more`,
@@ -152,12 +152,13 @@ export class RedisLog implements EventLog {
     const keys = [key('flow:events', ref), key('flow:log', ref), key('flow:keys', ref)]
     try {
       const reply = await redis.run(APPEND, keys, args, reigning.identity || undefined)
-      if (Array.isArray(reply)) return reply
+      if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', 'fast-append.lua answered no list')
+      if (isOfAnotherTerm(reply)) beginnings.unused(ref, reigning.number, start)
+      return reply
     } catch (error) {
       if (!isUnknown(error)) beginnings.unused(ref, reigning.number, start)
       throw error
     }
-    throw new SpillwayError('INTERNAL', 'fast-append.lua answered no list')
   }
 
   /** Errors: refusals, all of them: nothing was sent yet. */
@@ -222,6 +223,10 @@ type Figures = [
   bornIn: number,
   born: number,
 ]
+
+function isOfAnotherTerm([first]: readonly Reply[]): boolean {
+  return first === 'TERM' || first === 'PASSED'
+}
 
 /** Failures of batches of which some flows have their part, or may have. */
 const partly = new WeakSet<object>()

@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FastCarry } from '../../src/events/carry.js'
 import { FastLog } from '../../src/events/fast.js'
 import { Kinds, LEAP } from '../../src/events/kinds.js'
 import { PostgresLog } from '../../src/events/postgres.js'
 import { RedisLog } from '../../src/events/redis.js'
+import { Upkeep } from '../../src/events/upkeep.js'
 import { migrate } from '../../src/postgres/migrate.js'
 import { ServerDatabase } from '../../src/postgres/server.js'
 import type { RedisClient } from '../../src/redis/client.js'
@@ -113,6 +114,25 @@ describe('fast flows that nobody speaks of any more', () => {
     await age(HOUR)
     expect(await forget()).toBe(1)
     expect(await counts()).toEqual({ flows: 0, heads: 0, states: 0 })
+  })
+
+  it('go in one sweep, however many they are', async () => {
+    await turn(2, 'redis')
+    const { kinds } = join(2, 'redis')
+    await Promise.all(Array.from({ length: 450 }, () => kinds.start(someFlow(), 2)))
+    await age(HOUR)
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    try {
+      const beside = [new PostgresStates(database)]
+      const upkeep = new Upkeep({ log: postgres, beside }, { ...NOW, maxAgeMs: 1 })
+      upkeep.start()
+      await vi.advanceTimersByTimeAsync(10_000)
+      await eventually(async () => (await counts())?.states === 0)
+      await upkeep.close()
+      expect(await counts()).toEqual({ flows: 0, heads: 0, states: 0 })
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it('stay for as long as Redis may have something of them', async () => {

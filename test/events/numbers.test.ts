@@ -84,6 +84,26 @@ describe('the numbers of a fast flow, as PostgreSQL gives and foresees them', ()
     b.close()
   })
 
+  it('begin anew for a flow that is forgotten while it is asked for', async () => {
+    const ref = someFlow()
+    await reign(2, 'redis')
+    const kinds = new Kinds(database)
+    await kinds.start(ref, 2)
+    const [outside, watcher] = [await openOutside(fresh.adminUrl), await openOutside(fresh.adminUrl)]
+    const gone = await outside.hold(
+      `WITH flow AS (DELETE FROM spillway.heads WHERE tenant = $1 AND flow = $2 RETURNING flow_id)
+       DELETE FROM spillway.flows WHERE id IN (SELECT flow_id FROM flow)`,
+      [ref.tenant, ref.flow],
+    )
+    const again = kinds.again(ref, 2)
+    await eventually(() => somebodyWaits(watcher), { what: 'it waits' })
+    await gone('COMMIT')
+    await again
+    expect(await kinds.start(ref, 2)).toMatchObject({ begins: 'new' })
+    kinds.close()
+    await Promise.all([outside.close(), watcher.close()])
+  })
+
   it('leap in the same way for who publishes in SQL', async () => {
     const ref = someFlow()
     await reign(2, 'redis')

@@ -196,6 +196,44 @@ describe('a fast flow that two instances begin at once', () => {
     for (const kinds of both) kinds.close()
   })
 
+  it('is waited for by who has no leave, while the other one is on its way', async () => {
+    const [first, second] = [new Kinds(database), new Kinds(database)]
+    const ref = someFlow()
+    const leave = await first.start(ref, REIGN)
+    let tries = 0
+    let again = 0
+    const waiting = instance({
+      start: async (...asked) => {
+        tries += 1
+        if (tries === 2) {
+          first.unused(ref, REIGN, leave)
+          await instance(first).append(fast(ref), newBatch())
+        }
+        return second.start(...asked)
+      },
+      unused: (...all) => second.unused(...all),
+      again: (...all) => {
+        again += 1
+        return second.again(...all)
+      },
+      counted: (...all) => second.counted(...all),
+    })
+    expect(seqsOf(await waiting.append(fast(ref), newBatch()))).toEqual([2])
+    expect([tries, again]).toEqual([2, 0])
+    for (const kinds of [first, second]) kinds.close()
+  })
+
+  it('begins with 1 also where Redis refused the first try for its term', async () => {
+    const kinds = new Kinds(database)
+    const ref = someFlow()
+    const term = new FixedTerm(reignOf(REIGN))
+    const log = new RedisLog({ redis, term, maxEvents: 1000, silenceMs: SILENCE_MS, beginnings: kinds })
+    const closed = { ...reignOf(REIGN), marker: 'term:marker:{b00}', sign: 'not yet open' }
+    await expect(log.appendIn(closed, fast(ref), newBatch())).rejects.toMatchObject({ code: 'TERM_UNKNOWN' })
+    expect(seqsOf(await log.append(fast(ref), newBatch()))).toEqual([1])
+    kinds.close()
+  })
+
   it('begins with 1 also where the first try did not reach Redis', async () => {
     const kinds = new Kinds(database)
     const ref = someFlow()
