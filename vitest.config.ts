@@ -20,8 +20,8 @@ export default defineConfig({
     // A process of its own for each file would load the same modules a hundred times. What a file leaves behind in its
     // process is a fault: the next one meets it.
     isolate: false,
-    // Twice the cores that a small machine has: many tests wait for servers and for time.
-    maxWorkers: 4,
+    // More than the cores that a small machine has: many tests wait for servers and for time.
+    maxWorkers: 5,
     sequence: { sequencer: SlowFirst },
   },
 })

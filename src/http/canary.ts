@@ -43,7 +43,10 @@ export class Canary {
   }
 
   async #fly(): Promise<Proof> {
-    const patience = AbortSignal.any([AbortSignal.timeout(PATIENCE_MS), this.#closed.signal])
+    // Not `AbortSignal.timeout` within `any`: on Node 20 the collector may take it before it fires.
+    const late = new AbortController()
+    const timer = setTimeout(() => late.abort(), PATIENCE_MS)
+    const patience = AbortSignal.any([late.signal, this.#closed.signal])
     try {
       if (!this.#watch) {
         const { id } = await this.#flow.publish('canary', {}, { source: 'spillway', signal: patience })
@@ -60,6 +63,8 @@ export class Canary {
         cause: error,
         retryAfterMs: GOOD_FOR_MS,
       })
+    } finally {
+      clearTimeout(timer)
     }
   }
 

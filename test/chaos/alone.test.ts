@@ -46,11 +46,14 @@ class Reader {
     const { signal } = this.#stopping
     for (let turn = 0; !signal.aborted; turn++) {
       const flow = (this.#instances[turn % this.#instances.length] as Spillway).tenant('t').flow(this.flow)
-      const both = AbortSignal.any([signal, AbortSignal.timeout(this.#restMs)])
+      const resting = new AbortController()
+      const timer = setTimeout(() => resting.abort(), this.#restMs)
+      const both = AbortSignal.any([signal, resting.signal])
       for await (const event of flow.subscribe({ after: this.cursor, signal: both })) {
         this.seen.push(sightingOf(event))
         this.cursor = event.id
       }
+      clearTimeout(timer)
     }
   }
 }

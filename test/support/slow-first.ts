@@ -3,16 +3,23 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 /** Files that take longest, the longest first. One that began last would be alone at the end. */
 const SLOW = [
   'chaos/chaos.test.ts',
-  'discovery/kill.test.ts',
+  'chaos/locks.test.ts',
+  'chaos/full.test.ts',
   'cli/cli.test.ts',
+  'limits/away.test.ts',
+  'locks/locks.test.ts',
+  'limits/turn.test.ts',
+  'discovery/kill.test.ts',
   'term/controller.test.ts',
+  'locks/turn.test.ts',
+  'locks/stores.test.ts',
   'discovery/memory.test.ts',
   'postgres/embedded.test.ts',
-  'full.test.ts',
-  'term/simulation.test.ts',
+  'http/slow-readers.test.ts',
+  'cli/redis-mode.test.ts',
   'client/live.test.ts',
   'dashboard/page.test.ts',
-  'http/slow-readers.test.ts',
+  'full.test.ts',
 ]
 
 /** The order of test files: on a machine that has run them before Vitest knows their times itself, on a new one not. */
