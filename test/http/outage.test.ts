@@ -54,7 +54,13 @@ it('while PostgreSQL is away and Redis is there, a page has what the hot tail ha
   try {
     const path = '/v1/flows/heard/events'
     const reader = await openStream(`${running.url}/v1/flows/heard/stream?after=0`)
-    // The hot tail is for flows that somebody is known to hear.
+    // The hot tail is for flows that somebody is known to hear, once Redis is connected.
+    const other = await openStream(`${running.url}/v1/flows/other/stream?after=0`)
+    await eventually(async () => {
+      await running.call('POST', '/v1/flows/other/events', { body: { type: 't', payload: 0 } })
+      return Number(await redis.ask('XLEN', 'flow:events:{default:other}')) > 0
+    })
+    other.close()
     await eventually(async () => String(await redis.ask('PUBSUB', 'CHANNELS', '*')).includes('heard'))
     for (let n = 1; n <= 5; n++) await running.call('POST', path, { body: { type: 't', payload: n } })
     await reader.until(({ frames }) => frames.filter(({ event }) => event === 't').length === 5)
