@@ -44,11 +44,12 @@ export class Gathering<I, O> {
     setImmediate(() => {
       this.#scheduled = false
       const { parallel, most } = this.#pace()
-      while (this.#underWay < parallel && this.#waiting.length > 0) {
-        // What waits is shared: while the store works on one part, this process prepares another.
-        const share = Math.ceil(this.#waiting.length / (parallel - this.#underWay))
-        void this.#go(this.#take(Math.min(most, Math.max(FEW, share))))
-      }
+      if (this.#underWay >= parallel) return
+      // What waits is shared, a part a turn: while the store works on one, this process prepares another. Written
+      // together they would be answered together, and the two would take turns (bench/locks).
+      const share = Math.ceil(this.#waiting.length / (parallel - this.#underWay))
+      void this.#go(this.#take(Math.min(most, Math.max(FEW, share))))
+      this.#schedule()
     })
   }
 
