@@ -277,9 +277,14 @@ describe('what goes out together', () => {
   })
 
   it('is shared among the batches that may be under way, unless it is little', async () => {
+    let answer = () => undefined as unknown
+    const allUnderWay = new Promise((resolve) => {
+      answer = () => resolve(undefined)
+    })
     const gathering = new Gathering<number, number>(
       async (items) => {
-        runs.push([...items])
+        if (runs.push([...items]) === 4) answer()
+        await allUnderWay
         return items
       },
       () => ({ parallel: 4, most: 100 }),
