@@ -33,12 +33,11 @@ export class Denials {
     standing: (limit: Limit, denied: boolean) => LimitVerdict | undefined,
   ): LimitVerdict[] | undefined {
     if (this.#recent.empty) return undefined
-    let found = false
     const now = performance.now()
-    for (const limit of limits) found ||= this.#of(limit, now) !== undefined
-    if (!found) return undefined
-    return limits.map((limit) => {
-      const denial = this.#of(limit, now)
+    const denials = limits.map((limit) => this.#of(limit, now))
+    if (denials.every((denial) => denial === undefined)) return undefined
+    return limits.map((limit, i) => {
+      const denial = denials[i]
       return (
         standing(limit, denial !== undefined) ?? (denial ? later(denial, now - denial.at) : untouched(limit))
       )

@@ -14,7 +14,7 @@ const FLOWS = ['north', 'south', 'east', 'west']
 const PUBLISHERS = 16
 const READERS = 12
 /** Between two events of a publisher: enough are under way at any moment, and the servers that start have a core. */
-const REST_MS = 10
+const REST_MS = 25
 
 const random = seeded(chaosSeed())
 const between = (least: number, most: number) => least + Math.floor(random() * (most - least + 1))

@@ -18,7 +18,7 @@ const FAST = ['east', 'west']
 const FLOWS = [...DURABLE, ...FAST]
 const PUBLISHERS = 12
 const READERS = 12
-const REST_MS = 40
+const REST_MS = 60
 
 const ENV = {
   SPILLWAY_RETENTION_EVENTS: '1000000',
