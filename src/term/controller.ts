@@ -275,7 +275,8 @@ export class Controller implements Term {
     if (row.phase === 'open') this.#openUntil = this.#trustedUntil
     this.#quarantinedUntil = this.#around.now() + Math.max(row.quarantineMs ?? 0, 0) * DRIFT
     this.#cancelTrust?.()
-    this.#cancelTrust = this.#around.after(this.#trustedUntil - this.#around.now() + 1, () => this.#show())
+    const trustedMs = this.#trustedUntil - this.#around.now()
+    if (trustedMs > 0) this.#cancelTrust = this.#around.after(trustedMs + 1, () => this.#show())
     if (row.number !== before?.number || row.phase !== before.phase) {
       this.#heardAt = this.#around.now()
       this.#options.redis?.reconsider()
