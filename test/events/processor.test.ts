@@ -1,9 +1,11 @@
 import { expect, it } from 'vitest'
 import { type FlowEvent, Spillway } from '../../src/index.js'
 import { key } from '../../src/redis/keys.js'
+import { openClient } from '../redis/open.js'
 import { freshDatabase } from '../support/database.js'
 import { eventually } from '../support/eventually.js'
 import { startRedis } from '../support/redis.js'
+import { REDIS_KINDS } from '../support/redis-kinds.js'
 import { groupsConformance } from './groups.conformance.js'
 
 groupsConformance('processors of a group that PostgreSQL keeps', async () => {
@@ -24,16 +26,23 @@ groupsConformance('processors of a group that PostgreSQL keeps', async () => {
   }
 })
 
-groupsConformance('processors of a group that Redis keeps', async () => {
-  const redis = await startRedis()
-  return {
-    open: () => Spillway.open({ redis: redis.url, config: { backstopMs: 50 } }),
-    takeAway: async ({ tenant, name }) => {
-      await redis.ask('HDEL', key('flow:group', { tenant, flow: name, group: 'g' }), 'owner', 'until')
-    },
-    close: () => redis.remove(),
-  }
-})
+for (const [kind, start] of Object.entries(REDIS_KINDS)) {
+  groupsConformance(`processors of a group that Redis (${kind}) keeps`, async () => {
+    const set = await start()
+    const client = openClient(set.url)
+    await client.ready(10_000)
+    return {
+      open: () => Spillway.open({ redis: set.url, config: { backstopMs: 50 } }),
+      takeAway: async ({ tenant, name }) => {
+        await client.call('hdel', key('flow:group', { tenant, flow: name, group: 'g' }), 'owner', 'until')
+      },
+      close: async () => {
+        client.close()
+        await set.remove()
+      },
+    }
+  })
+}
 
 it('goes on where it was, with a gap, on a Redis that has lost the group and the flow', async () => {
   const redis = await startRedis()

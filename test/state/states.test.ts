@@ -1,7 +1,6 @@
 import { Spillway } from '../../src/index.js'
 import { freshDatabase } from '../support/database.js'
-import { startRedis } from '../support/redis.js'
-import { startRedisCluster } from '../support/redis-cluster.js'
+import { REDIS_KINDS } from '../support/redis-kinds.js'
 import { statesConformance } from './states.conformance.js'
 
 statesConformance('states in PostgreSQL', async () => {
@@ -17,8 +16,8 @@ statesConformance('states in PostgreSQL', async () => {
   }
 })
 
-for (const [name, start] of Object.entries({ Redis: startRedis, 'a Redis Cluster': startRedisCluster })) {
-  statesConformance(`states in ${name}`, async () => {
+for (const [kind, start] of Object.entries(REDIS_KINDS)) {
+  statesConformance(`states in Redis (${kind})`, async () => {
     const redis = await start()
     const spillway = await Spillway.open({ redis: redis.url })
     return {
