@@ -23,7 +23,7 @@ function open(url: string): One {
     onStep: (step) => steps.push(step),
     settings: {
       address: parseAddress(url),
-      commandTimeoutMs: 100,
+      commandTimeoutMs: 400,
       connectTimeoutMs: 200,
       reconnectMs: 100,
       probeMs: 100,
