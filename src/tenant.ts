@@ -1,4 +1,5 @@
 import { SpillwayError } from './errors.js'
+import { Remembered } from './remembered.js'
 
 /** Byte limits of names, in UTF-8. */
 export const NAME_LIMITS = {
@@ -59,29 +60,12 @@ export interface FlowRef {
  * One text for a tenant's flow, as it stands in keys and channels: `{tenant:flow}` with every byte outside
  * `[A-Za-z0-9._-]` percent-encoded, so that two different pairs never share a text.
  */
-export function flowTag(ref: FlowRef): string {
-  let ofTenant = tags.get(ref.tenant)
-  if (!ofTenant) {
-    ofTenant = new Map()
-    tags.set(ref.tenant, ofTenant)
-  }
-  let tag = ofTenant.get(ref.flow)
-  if (tag === undefined) {
-    tag = `{${segment(ref.tenant)}:${segment(ref.flow)}}`
-    ofTenant.set(ref.flow, tag)
-    tagCount += 1
-    if (tagCount > KNOWN_TAGS) {
-      tags.clear()
-      tagCount = 0
-    }
-  }
-  return tag
+export function flowTag({ tenant, flow }: FlowRef): string {
+  return tags.of(tenant, flow)
 }
 
 /** Tags are asked for several times in the life of each event. */
-const KNOWN_TAGS = 50_000
-const tags = new Map<string, Map<string, string>>()
-let tagCount = 0
+const tags = new Remembered((tenant, flow) => `{${segment(tenant)}:${segment(flow)}}`, 50_000)
 
 const PLAIN = /^[A-Za-z0-9._-]*$/
 

@@ -1,5 +1,6 @@
 import { SpillwayError } from '../errors.js'
 import type { Reign, StoreName, Term } from '../term/term.js'
+import { atTurnsEnd } from '../turns.js'
 import type { LimitStore, Outcome, Take } from './limits.js'
 import { type Answer, Waiting } from './waiting.js'
 
@@ -87,7 +88,7 @@ export class Takes {
   #schedule(): void {
     if (this.#scheduled || this.#inFlight >= IN_FLIGHT || this.#queue.length === 0) return
     this.#scheduled = true
-    setImmediate(() => {
+    atTurnsEnd(() => {
       this.#scheduled = false
       while (this.#inFlight < IN_FLIGHT && this.#queue.length > 0) this.#send()
     })

@@ -1,3 +1,5 @@
+import { atTurnsEnd } from '../turns.js'
+
 interface Waiting<I, O> {
   readonly item: I
   readonly resolve: (answer: O) => void
@@ -41,7 +43,7 @@ export class Gathering<I, O> {
   #schedule(): void {
     if (this.#scheduled || this.#waiting.length === 0) return
     this.#scheduled = true
-    setImmediate(() => {
+    atTurnsEnd(() => {
       this.#scheduled = false
       const { parallel, most } = this.#pace()
       if (this.#underWay >= parallel) return

@@ -1,8 +1,16 @@
 import { key, whatIs } from '../redis/keys.js'
+import { Remembered } from '../remembered.js'
 import type { LockRef } from './locks.js'
 
 /** The key of a lock in Redis. Names of the platform's guide have keys of their own. */
 export function lockKey({ tenant, name }: LockRef): string {
+  return lockKeys.of(tenant, name)
+}
+
+/** Who takes a lock also gives it back, and may renew it. */
+const lockKeys = new Remembered(makeLockKey, 20_000)
+
+function makeLockKey(tenant: string, name: string): string {
   const colon = name.indexOf(':')
   const rest = name.slice(colon + 1)
   if (colon > 0 && rest !== '') {

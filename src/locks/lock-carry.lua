@@ -7,7 +7,7 @@ known = tonumber(known or '0')
 if known > tonumber(reign) or known == tonumber(reign) and phase == 'open' then return 0 end
 for i = 1, #leases, 4 do
   local lock, fence, rest, left = leases[i], leases[i + 1], leases[i + 2], tonumber(leases[i + 3])
-  local number, there = string.match(redis.call('GET', lock) or '', '^(%S+) (%S+)')
+  local number, there = string.match(redis.call('GET', lock) or '', '^([^ ]+) ([^ ]+)')
   -- Another attempt at this carry-over has been here.
   local again = number == reign and tonumber(there)
   if not again or again <= tonumber(fence) then

@@ -1,21 +1,29 @@
 -- KEYS: marker
--- ARGV: sign, reign, say, ...returns
--- Ends leases, or leases and places in line, and tells who is next. Each return is "lock end fence claim": by fence it
--- ends the lease, by claim whatever the claim has; the other one is "-". end: of the keys beside the lock's; "-": the
--- same as of its own, behind "lock:". Answers one element a return: 1 if there was
--- a lease and nobody waits, 0 if there was none, {whether there was one, who is next}. {"TERM"}: another term reigns.
+-- ARGV: sign, reign, say, returns
+-- Ends leases, or leases and places in line, and tells who is next. Each return is a line "lock end fence claim": by
+-- fence it ends the lease, by claim whatever the claim has; the other one is "-". end: of the keys beside the lock's;
+-- "-": the same as of its own, behind "lock:". Answers one element a return: 1 if there was a lease and nobody waits,
+-- 0 if there was none, {whether there was one, who is next}. {"TERM"}: another term reigns.
 if redis.call('GET', marker) ~= sign then return { 'TERM' } end
 local now
 local lined = redis.call('EXISTS', 'lock:lines:' .. string.match(marker, '{b%d%d}')) == 1
+-- All are read in one call and ended in one.
+local locks, values, ended = {}, {}, {}
+for lock in string.gmatch(returns, '([^ ]+)[^\n]*\n') do locks[#locks + 1] = lock end
+for i, value in ipairs(redis.call('MGET', unpack(locks))) do values[locks[i]] = value end
 
-local function give_back(one)
-  local lock, tail, fence, claim = string.match(one, '^(%S+) (%S+) (%S+) (%S+)$')
-  local held = redis.call('GET', lock)
-  local number, known, owner
-  if held then number, known, owner = string.match(held, '^(%S+) (%S+) (%S+)') end
-  local live = number == reign
-  local mine = live and (known == fence or owner == claim)
-  if mine then redis.call('DEL', lock) end
+-- Answers whether the lock was the one's, and whether it is somebody else's.
+local function end_lease(lock, fence, claim)
+  local number, known, owner = string.match(values[lock] or '', '^([^ ]+) ([^ ]+) [^ ]+ [^ ]+ ([^ ]+)')
+  if number ~= reign then return false, false end
+  if known ~= fence and owner ~= claim then return false, true end
+  values[lock] = false
+  ended[#ended + 1] = lock
+  return true, false
+end
+
+local function give_back(lock, tail, fence, claim)
+  local mine, others = end_lease(lock, fence, claim)
   if not lined then return mine and 1 or 0 end
   if tail == '-' then tail = string.sub(lock, 6) end
   local queue, waiting = 'lock:queue:' .. tail, 'lock:waiting:' .. tail
@@ -23,7 +31,7 @@ local function give_back(one)
     redis.call('ZREM', queue, claim)
     redis.call('ZREM', waiting, claim)
   end
-  if live and not mine then return 0 end
+  if others then return 0 end
   local head = redis.call('ZRANGE', queue, 0, 0)[1]
   if not head then return mine and 1 or 0 end
   if not now then
@@ -37,5 +45,8 @@ local function give_back(one)
 end
 
 local answer = {}
-for i, one in ipairs(returns) do answer[i] = give_back(one) end
+for lock, tail, fence, claim in string.gmatch(returns, '([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+)\n') do
+  answer[#answer + 1] = give_back(lock, tail, fence, claim)
+end
+if #ended > 0 then redis.call('DEL', unpack(ended)) end
 return answer

@@ -1,6 +1,6 @@
 -- KEYS: marker
--- ARGV: sign, reign, ...renewals
--- Keeps leases for longer. renewals: lock, fence, ttl, kept of each; an empty ttl: for as long as it was asked for.
+-- ARGV: sign, reign, renewals
+-- Keeps leases for longer. Each renewal is a line "lock fence ttl kept"; ttl "-": for as long as it was asked for.
 -- Answers one element a renewal: {claim, since, ttl, holder}, or {} if its fence holds nothing any more. {"TERM"}:
 -- another term reigns here.
 if redis.call('GET', marker) ~= sign then return { 'TERM' } end
@@ -8,21 +8,21 @@ if redis.call('GET', marker) ~= sign then return { 'TERM' } end
 local function renew(lock, fence, ttl, kept)
   local held = redis.call('GET', lock)
   if not held then return {} end
-  local number, known, claim, since, had, had_kept, holder = string.match(held, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+  local number, known, since, had_kept, claim, had, holder = string.match(held, '^([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) (.*)$')
   if number ~= reign or known ~= fence then return {} end
-  if ttl == '' then ttl, kept = had, had_kept end
+  if ttl == '-' then ttl, kept = had, had_kept end
   -- Never shorter: its holder may still count on an earlier renewal, if the answer to this one is lost.
   local left = math.max(redis.call('PTTL', lock), tonumber(kept))
   if ttl == had then
     redis.call('PEXPIRE', lock, left)
   else
-    redis.call('SET', lock, table.concat({ number, known, claim, since, ttl, kept, holder }, ' '), 'PX', left)
+    redis.call('SET', lock, table.concat({ number, known, since, kept, claim, ttl, holder }, ' '), 'PX', left)
   end
   return { claim, since, ttl, holder }
 end
 
 local answer = {}
-for i = 1, #renewals, 4 do
-  answer[#answer + 1] = renew(renewals[i], renewals[i + 1], renewals[i + 2], renewals[i + 3])
+for lock, fence, ttl, kept in string.gmatch(renewals, '([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+)\n') do
+  answer[#answer + 1] = renew(lock, fence, ttl, kept)
 end
 return answer

@@ -1,18 +1,32 @@
 -- KEYS: marker
--- ARGV: sign, reign, floor, last, most, grant, ...asks
--- Takes locks that are free, or places in line. Each ask is "lock end claim ttl kept patience holder" (end: see
+-- ARGV: sign, reign, floor, last, most, grant, count, asks
+-- Takes locks that are free, or places in line. Each ask is a line "lock end patience kept claim ttl holder" (end: see
 -- lock-give-back.lua). Answers one element an ask: the fence of its lease; {holder, since, left, whether it is first}:
 -- busy; "FULL": no more may wait; "SPENT": the reign has no fence left. {"TERM"}: another term reigns here.
--- A lock is "reign fence claim since ttl kept holder". One of another reign does not count unless it was carried over;
+-- A lock is "reign fence since kept claim ttl holder". One of another reign does not count unless it was carried over;
 -- neither does a place in its line. All keys lie in the marker's slot, or there is one server.
 if redis.call('GET', marker) ~= sign then return { 'TERM' } end
-floor, last = tonumber(floor), tonumber(last)
+floor, last, count = tonumber(floor), tonumber(last), tonumber(count)
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local function text(n) return string.format('%.0f', n) end
+local function text(n) return string.format('%d', n) end
 -- Whether anybody waits for any of the locks beside this marker: if not, no queue has to be looked for.
-local lines = 'lock:lines:' .. string.match(marker, '{b%d%d}')
+local bucket, since = string.match(marker, '{b%d%d}'), text(now)
+local lines, fences, fence = 'lock:lines:' .. bucket, 'lock:fences:' .. bucket, nil
 local lined = redis.call('EXISTS', lines) == 1
+
+-- Sets the lock, how: 'NX' or 'XX'. Fences are counted once for all asks: what is left of them is never given.
+local function give(lock, kept, rest, how)
+  if not fence then
+    fence = redis.call('INCRBY', fences, count) - count
+    if fence < floor then fence = floor redis.call('SET', fences, text(floor + count)) end
+  end
+  if fence + 1 >= last then return 'SPENT' end
+  local value = table.concat({ reign, text(fence + 1), since, rest }, ' ')
+  if not redis.call('SET', lock, value, 'PX', kept, how) then return nil end
+  fence = fence + 1
+  return fence
+end
 
 -- Who waits and is alive, of those who came first. The dead are taken out on the way.
 local function first_in(queue, waiting)
@@ -38,11 +52,9 @@ local function stand(queue, waiting, claim)
   return true
 end
 
-local function take(ask)
-  local lock, tail, claim, ttl, kept, patience, holder = string.match(ask, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+local function take(lock, tail, patience, kept, claim, rest)
   local held = redis.call('GET', lock)
-  local number, known, owner
-  if held then number, known, owner = string.match(held, '^(%S+) (%S+) (%S+)') end
+  local number, known, owner = string.match(held or '', '^([^ ]+) ([^ ]+) [^ ]+ [^ ]+ ([^ ]+)')
   local live = number == reign
   if live and owner == claim then
     -- The answer to the first ask was lost.
@@ -53,13 +65,8 @@ local function take(ask)
   local queue, waiting = 'lock:queue:' .. tail, 'lock:waiting:' .. tail
   local first = first_in(queue, waiting)
   if not live and grant == '1' and (not first or first == claim) then
-    local fences = 'lock:fences:' .. string.sub(tail, 1, 5)
-    local fence = redis.call('INCR', fences)
-    if fence <= floor then fence = floor + 1 redis.call('SET', fences, text(fence)) end
-    if fence >= last then return 'SPENT' end
-    redis.call('SET', lock, table.concat({ reign, text(fence), claim, text(now), ttl, kept, holder }, ' '), 'PX', kept)
     if first then redis.call('ZREM', queue, claim) redis.call('ZREM', waiting, claim) end
-    return fence
+    return give(lock, kept, rest, held and 'XX' or 'NX')
   end
   if patience ~= '0' then
     if not stand(queue, waiting, claim) then return 'FULL' end
@@ -71,10 +78,14 @@ local function take(ask)
   end
   local is_first = first == claim and 1 or 0
   if not live then return { '', '', 0, is_first } end
-  local since, who = string.match(held, '^%S+ %S+ %S+ (%S+) %S+ %S+ (.*)$')
-  return { who, since, redis.call('PTTL', lock), is_first }
+  local from, who = string.match(held, '^[^ ]+ [^ ]+ ([^ ]+) [^ ]+ [^ ]+ [^ ]+ (.*)$')
+  return { who, from, redis.call('PTTL', lock), is_first }
 end
 
 local answer = {}
-for i, ask in ipairs(asks) do answer[i] = take(ask) end
+for lock, tail, patience, rest, kept, claim in string.gmatch(asks, '([^ ]+) ([^ ]+) ([^ ]+) (([^ ]+) ([^ ]+) [^\n]*)\n') do
+  -- Most locks are free and nobody waits.
+  local given = not lined and grant == '1' and give(lock, kept, rest, 'NX')
+  answer[#answer + 1] = given or take(lock, tail, patience, kept, claim, rest)
+end
 return answer

@@ -58,7 +58,7 @@ export async function heldLock(
     redis.call('zcard', queueKey(ref, bucketOf(lock))),
   ])
   // As lock-take.lua writes it.
-  const match = /^(\S+) (\S+) \S+ (\S+) \S+ \S+ (.*)$/s.exec(typeof value === 'string' ? value : '')
+  const match = /^(\S+) (\S+) (\S+) \S+ \S+ \S+ (.*)$/s.exec(typeof value === 'string' ? value : '')
   const [, number, fence, since, holder = ''] = match ?? []
   if (number !== String(reign.number)) return undefined
   return {

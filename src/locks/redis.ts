@@ -34,10 +34,10 @@ const READY_MS = 1000
 
 type Text = string | number
 
-/** One of those that are asked for together: its key, and what the script has to know of it. */
+/** One of those that are asked for together: its key, and the line that tells the script of it. */
 interface Part {
   readonly lock: string
-  readonly words: readonly Text[]
+  readonly line: string
 }
 
 /**
@@ -53,13 +53,13 @@ export class RedisLocks implements LockStore {
 
   take(asks: readonly Ask[], reign: Reign): Answers<Taken> {
     const { sign, number, fenceFloor: floor, quarantined } = reign
-    const fixed = [sign, number, floor, fenceFloor(number + 1), LOCK_LIMITS.waiters, quarantined ? 0 : 1]
+    const last = fenceFloor(number + 1)
+    const fixed = [sign, number, floor, last, LOCK_LIMITS.waiters, quarantined ? 0 : 1, asks.length]
     const parts = asks.map((ask) => {
       const { claim, holder, ttlMs, patienceMs } = ask
       const lock = lockKey(ask)
-      // One word an ask: the driver and Redis take longer over many.
-      const word = `${lock} ${endBeside(ask, lock)} ${claim} ${ttlMs} ${keptMs(ttlMs)} ${patienceMs} ${holder}`
-      return { lock, words: [word] }
+      const end = endBeside(ask, lock)
+      return { lock, line: `${lock} ${end} ${patienceMs} ${keptMs(ttlMs)} ${claim} ${ttlMs} ${holder}\n` }
     })
     return this.#run(TAKE, fixed, parts, reign, (answer) => takenOf(answer, number))
   }
@@ -68,8 +68,8 @@ export class RedisLocks implements LockStore {
     const parts = renewals.map((renewal) => {
       const { fence, ttlMs } = renewal
       const lock = lockKey(renewal)
-      const words = [lock, fence, ttlMs ?? '', ttlMs === undefined ? '' : keptMs(ttlMs)]
-      return { lock, words }
+      const wanted = ttlMs === undefined ? '- -' : `${ttlMs} ${keptMs(ttlMs)}`
+      return { lock, line: `${lock} ${fence} ${wanted}\n` }
     })
     return this.#run(RENEW, [reign.sign, reign.number], parts, reign, factsOf)
   }
@@ -78,7 +78,7 @@ export class RedisLocks implements LockStore {
     const parts = returns.map((one) => {
       const lock = lockKey(one)
       const which = 'claim' in one ? `- ${one.claim}` : `${one.fence} -`
-      return { lock, words: [`${lock} ${endBeside(one, lock)} ${which}`] }
+      return { lock, line: `${lock} ${endBeside(one, lock)} ${which}\n` }
     })
     const fixed = [reign.sign, reign.number, this.#redis.publishCommand]
     return this.#run(GIVE_BACK, fixed, parts, reign, givenBackOf)
@@ -104,7 +104,7 @@ export class RedisLocks implements LockStore {
     for (const lease of leases) {
       const { fence, claim, since, ttlMs, holder, leftMs } = lease
       const lock = lockKey(lease)
-      const rest = [claim, since, ttlMs, keptMs(ttlMs), holder].join(' ')
+      const rest = [since, keptMs(ttlMs), claim, ttlMs, holder].join(' ')
       const words = [lock, fence, rest, Math.ceil(leftMs)]
       const bucket = bucketOf(lock)
       const others = buckets.get(bucket)
@@ -128,9 +128,9 @@ export class RedisLocks implements LockStore {
     read: (answer: Reply | undefined) => T | SpillwayError,
   ): Answers<T> {
     const together = async (marked: string, some: readonly Part[]) => {
-      const args = [...fixed]
-      for (const { words } of some) args.push(...words)
-      const reply = await this.#redis.run(script, [marked], args, identity || undefined)
+      // One text for all: the driver and Redis take longer over many.
+      const lines = some.map(({ line }) => line).join('')
+      const reply = await this.#redis.run(script, [marked], [...fixed, lines], identity || undefined)
       if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', `${script.name} answered no list`)
       if (reply[0] === 'TERM') throw refused(number)
       return some.map((_, i) => read(reply[i]))

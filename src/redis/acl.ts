@@ -7,7 +7,8 @@ export const COMMANDS = [
   ...['ping', 'info', 'select', 'client|setname', 'cluster|slots', 'cluster|info', 'asking'],
   ...['eval', 'evalsha', 'script|load'],
   ...['publish', 'spublish', 'subscribe', 'unsubscribe', 'ssubscribe', 'sunsubscribe', 'pubsub|numsub'],
-  ...['time', 'type', 'scan', 'del', 'exists', 'pexpire', 'pexpireat', 'pttl', 'get', 'getex', 'set', 'incr'],
+  ...['time', 'type', 'scan', 'del', 'exists', 'pexpire', 'pexpireat', 'pttl'],
+  ...['get', 'getex', 'mget', 'set', 'incrby'],
   ...['hdel', 'hget', 'hincrby', 'hmget', 'hset', 'hsetnx'],
   ...['xadd', 'xdel', 'xgroup|create', 'xgroup|setid', 'xlen', 'xrange', 'xrevrange', 'xtrim'],
   ...[

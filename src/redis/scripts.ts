@@ -16,7 +16,7 @@ export interface Script {
 }
 
 /** A script is one thought. */
-const MAX_LINES = 80
+const MAX_LINES = 100
 const WORD = /^[a-z][a-z0-9_]*$/
 const RESERVED = new Set(
   'and break do else elseif end false for function if in local nil not or repeat return then true until while redis'.split(

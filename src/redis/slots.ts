@@ -17,7 +17,23 @@ export function tagOf(key: string): string {
 
 /** The slot of a key on a Cluster. */
 export function slotOf(key: string): number {
+  const tag = tagOf(key)
   let crc = 0
-  for (const byte of Buffer.from(tagOf(key))) crc = ((crc << 8) ^ (TABLE[(crc >> 8) ^ byte] ?? 0)) & 0xffff
+  for (let i = 0; i < tag.length; i++) {
+    const code = tag.charCodeAt(i)
+    // Beyond ASCII a character is more than one byte.
+    if (code > 127) return crcOf(Buffer.from(tag)) % SLOTS
+    crc = next(crc, code)
+  }
   return crc % SLOTS
+}
+
+function crcOf(bytes: Uint8Array): number {
+  let crc = 0
+  for (const byte of bytes) crc = next(crc, byte)
+  return crc
+}
+
+function next(crc: number, byte: number): number {
+  return ((crc << 8) ^ (TABLE[(crc >> 8) ^ byte] ?? 0)) & 0xffff
 }

@@ -39,6 +39,45 @@ export function lockConformance(name: string, open: () => Promise<OpenStore>): v
       expect(second).toBeLessThan(fenceFloor(at.reign.number + 1))
     })
 
+    it('gives those who ask together fences of their own, and takes back together', async () => {
+      const [a, b, c] = [someLock(), someLock(), someLock()]
+      const ofC = fenceOf(await take(ask(c, { claim: 'before' })))
+      const asks = [
+        ask(a, { claim: '1' }),
+        ask(c, { claim: '2' }),
+        ask(a, { claim: '3', patienceMs: 60_000 }),
+        ask(b, { claim: '4' }),
+        ask(a, { claim: '1' }),
+      ]
+      const [ofA, busyC, busyA, ofB, again] = await at.store.take(asks, at.reign)
+      expect(busyOf(busyC as Taken)).toMatchObject({ first: false })
+      expect(busyOf(busyA as Taken)).toMatchObject({ first: true })
+      const [fenceA, fenceB] = [fenceOf(ofA as Taken), fenceOf(ofB as Taken)]
+      expect(again).toEqual({ fence: fenceA })
+      const returns = [
+        { ...a, fence: fenceA },
+        { ...a, fence: fenceA },
+        { ...b, fence: fenceB + 1 },
+        { ...b, fence: fenceB },
+      ]
+      const given = await at.store.giveBack(returns, at.reign)
+      const next = { next: '3' }
+      expect(given).toMatchObject([
+        { released: true, ...next },
+        { released: false, ...next },
+        { released: false },
+        { released: true },
+      ])
+      expect(await giveBack(c, { fence: ofC })).toMatchObject({ released: true })
+      // Whatever was counted for those who got none, the next fence is greater.
+      for (const [lock, old] of [
+        [a, fenceA],
+        [b, fenceB],
+        [c, ofC],
+      ] as const)
+        expect(fenceOf(await take(ask(lock, { claim: '3', patienceMs: 60_000 })))).toBeGreaterThan(old)
+    })
+
     it('gives a claim the lease it has: its first answer may have been lost', async () => {
       const lock = someLock()
       const fence = fenceOf(await take(ask(lock, { claim: 'a' })))
