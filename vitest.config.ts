@@ -14,8 +14,9 @@ export default defineConfig({
   test: {
     include: [searches ? 'test/**/*.chaos.ts' : 'test/**/*.test.ts'],
     globalSetup: ['test/support/setup.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // A machine may be three times slower than another: who is only slow does not fail.
+    testTimeout: 90_000,
+    hookTimeout: 180_000,
     pool: 'forks',
     // A process of its own for each file would load the same modules a hundred times. What a file leaves behind in its
     // process is a fault: the next one meets it.

@@ -5,29 +5,43 @@ import { type Peer, startPeer, startSpillway } from './peers.js'
 import { type Claim, compare, type Options, print, show } from './report.js'
 
 const CONNECTIONS = 64
+const UNLIMITED = {
+  SPILLWAY_API_LIMIT_TENANT: '0',
+  SPILLWAY_API_LIMIT_USER: '0',
+  SPILLWAY_API_LIMIT_ENDPOINT: '0',
+}
+
+type Peers = Readonly<Record<'spillway' | 'unlimited' | 'bare', Peer>>
 
 /**
  * The same requests, 64 connections, to Spillway on PostgreSQL and to a bare Fastify route that parses the
- * body and answers JSON of the same size. 300-byte payloads; the flow changes with the connection.
+ * body and answers JSON of the same size; and to Spillway without limits of its own requests, which says what those
+ * cost. 300-byte payloads; the flow changes with the connection.
  */
 export const http: Claim = {
   name: 'http',
   says: 'publish over HTTP, one event and 100 a request, next to a bare Fastify route',
   run: async (options) => {
     const server = await startPostgres()
-    const database = await server.database()
-    const spillway = await startSpillway({ env: { DATABASE_URL: database.url } })
-    const bare = await startPeer('bare-fastify')
+    const start = async (env: Record<string, string> = {}) => {
+      const database = await server.database()
+      return startSpillway({ env: { DATABASE_URL: database.url, ...env } })
+    }
+    const peers = {
+      spillway: await start(),
+      unlimited: await start(UNLIMITED),
+      bare: await startPeer('bare-fastify'),
+    }
     try {
-      for (const events of [1, 100]) await measure(events, spillway, bare, options)
+      for (const events of [1, 100]) await measure(events, peers, options)
     } finally {
-      await Promise.all([spillway.stop(), bare.stop()])
+      await Promise.all(Object.values(peers).map((peer) => peer.stop()))
       await server.remove()
     }
   },
 }
 
-async function measure(events: number, spillway: Peer, bare: Peer, { quick }: Options): Promise<void> {
+async function measure(events: number, { spillway, unlimited, bare }: Peers, { quick }: Options): Promise<void> {
   const event = (i: number) => ({ type: 'progress', payload: payload(i), source: 'bench' })
   const body = JSON.stringify(events === 1 ? event(1) : Array.from({ length: events }, (_, i) => event(i)))
   let connection = 0
@@ -53,13 +67,18 @@ async function measure(events: number, spillway: Peer, bare: Peer, { quick }: Op
       return result.requests.average * events
     },
   })
-  const [own = 0, other = 1] = await compare(
-    [contestant('Spillway', spillway), contestant('bare Fastify', bare)],
+  const [own = 0, free = 1, other = 1] = await compare(
+    [
+      contestant('Spillway', spillway),
+      contestant('Spillway without limits of its own', unlimited),
+      contestant('bare Fastify', bare),
+    ],
     {
       rounds: quick ? 1 : 3,
       unit: 'events/s',
     },
   )
   print(`       Spillway / bare Fastify, ${events} a request: ${show(own / other)}`)
+  print(`       Spillway / without limits of its own, ${events} a request: ${show(own / free)}`)
   for (const [name, p99] of worst) print(`       ${name}, p99 of a request: ${p99} ms`)
 }

@@ -17,6 +17,8 @@ const FOLLOW = loadScript(import.meta.url, 'term-follow.lua')
 const LOOKS = 6
 /** In which whoever begins a term has reached all buckets, unless it never will. */
 const SETTLE_MS = 200
+/** Before another try to start. */
+const AGAIN_MS = 50
 
 export interface AloneOptions {
   readonly settings: RedisSettings
@@ -32,6 +34,10 @@ export interface AloneOptions {
  * the last possible term are whole numbers still.
  */
 const FENCES_A_SECOND = 2 ** 22
+
+function isTemporary(error: unknown): boolean {
+  return error instanceof SpillwayError && error.code === 'STORE_UNAVAILABLE'
+}
 
 /** A term that this instance has seen whole, the server that it is of, and its beginning on the own clock. */
 interface Known extends Marker {
@@ -82,10 +88,25 @@ export class AloneTerm implements Term {
 
   /** Finds the term, or begins it. Errors: `STORE_UNAVAILABLE` after `withinMs`. */
   async start(withinMs: number): Promise<void> {
-    await this.#eye.ready(withinMs)
-    await this.#look()
-    await this.client.ready(withinMs)
+    const until = this.#around.now() + withinMs
+    const left = () => Math.max(0, until - this.#around.now())
+    for (;;) {
+      try {
+        await this.#eye.ready(left())
+        await this.#look()
+        await this.client.ready(left())
+        break
+      } catch (error) {
+        // A connection that broke meanwhile is made anew.
+        if (left() === 0 || !isTemporary(error)) throw error
+        await this.#pause(AGAIN_MS)
+      }
+    }
     void this.#view.look()
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#around.after(ms, resolve))
   }
 
   get reign(): Reign | undefined {
@@ -192,7 +213,7 @@ export class AloneTerm implements Term {
       if (fits && marker.text !== this.#known?.text && marker.text !== awaited) {
         // Somebody is on the way through the buckets. Who stands still there has died, or has lost one.
         awaited = marker.text
-        await new Promise<void>((resolve) => this.#around.after(SETTLE_MS, resolve))
+        await this.#pause(SETTLE_MS)
       } else await this.#begin(markers, identity)
     }
     throw new SpillwayError('STORE_UNAVAILABLE', 'Redis changes while it is looked at', { retryAfterMs: 500 })

@@ -40,7 +40,7 @@ describe('an instance that PostgreSQL has not heard of for longer than any lease
   }
 
   it('P4: goes on alone, and whatever of that the others pass over is told', {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async () => {
     const all = [apart, ...others]
     const [b, c] = others as [Node, Node]

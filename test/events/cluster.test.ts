@@ -81,7 +81,7 @@ describe('events over a Cluster', () => {
   })
 
   // The masters elect the replica among them, on a busy machine not at once.
-  it('go on in a new term when a master dies and its replica is promoted', { timeout: 60_000 }, async () => {
+  it('go on in a new term when a master dies and its replica is promoted', { timeout: 180_000 }, async () => {
     const number = await reigns(fleet(), 'redis')
     const [victim] = cluster.servers as [RedisServer]
     const { traffic, durable, fast } = await flowsOn(victim)

@@ -78,7 +78,7 @@ describe('a reader that pages through a history', () => {
       return { first, kept: left, second, floor: Math.min(floor, left + second), ...rest }
     })
 
-  it('is told of exactly what it cannot have, and gets all the rest', { timeout: 120_000 }, async () => {
+  it('is told of exactly what it cannot have, and gets all the rest', { timeout: 300_000 }, async () => {
     const seen = { both: 0, none: 0 }
     const both = { first: 6, kept: 2, second: 6, floor: 5, later: false, seq: 4 }
     await fc.assert(

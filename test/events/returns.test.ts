@@ -72,7 +72,7 @@ describe('a Redis that fails comes back', () => {
   ])(
     '$how: what PostgreSQL took is carried, what is lost is told, and no number is given twice',
     {
-      timeout: 60_000,
+      timeout: 180_000,
     },
     async ({ fail, mend, lost }) => {
       const instances = nodes.map(({ instance }) => instance)

@@ -55,7 +55,7 @@ async function open(readers: readonly RawReader[]): Promise<void> {
 }
 
 test('2,000 readers that stop cost bounded memory, delay nobody, and resume', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async () => {
   const delays: number[] = []
   let sentAt = 0

@@ -8,18 +8,20 @@ import { openClient } from '../redis/open.js'
 import { freshDatabase } from '../support/database.js'
 import { startPgBouncer } from '../support/pgbouncer.js'
 import { startRedis } from '../support/redis.js'
-import { startRedisCluster } from '../support/redis-cluster.js'
+import { REDIS_KINDS } from '../support/redis-kinds.js'
 import { limitConformance } from './limits.conformance.js'
 import { clockedPostgres, clockedRedis } from './stores.js'
 
-limitConformance('Redis', async () => {
-  const server = await startRedis()
-  const redis = openClient(server.url, {}, { commandTimeoutMs: 5000 })
-  return clockedRedis(redis, async () => {
-    redis.close()
-    await server.remove()
+for (const [kind, start] of Object.entries(REDIS_KINDS)) {
+  limitConformance(`Redis (${kind})`, async () => {
+    const servers = await start()
+    const redis = openClient(servers.url, {}, { commandTimeoutMs: 5000 })
+    return clockedRedis(redis, async () => {
+      redis.close()
+      await servers.remove()
+    })
   })
-})
+}
 
 limitConformance('Redis, with one marker for all', async () => {
   const server = await startRedis()
@@ -29,15 +31,6 @@ limitConformance('Redis, with one marker for all', async () => {
     await server.remove()
   })
   return { ...clocked, reign: { ...clocked.reign, marker: key('term:marker', { bucket: BUCKETS[0] ?? '' }) } }
-})
-
-limitConformance('a Redis Cluster', async () => {
-  const cluster = await startRedisCluster()
-  const redis = openClient(cluster.url, {}, { commandTimeoutMs: 5000 })
-  return clockedRedis(redis, async () => {
-    redis.close()
-    await cluster.remove()
-  })
 })
 
 limitConformance('PostgreSQL', async () => {

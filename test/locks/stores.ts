@@ -15,8 +15,7 @@ import { fenceFloor, type Reign, type Term } from '../../src/term/term.js'
 import { openClient } from '../redis/open.js'
 import { freshDatabase } from '../support/database.js'
 import { startPgBouncer } from '../support/pgbouncer.js'
-import { startRedis } from '../support/redis.js'
-import { startRedisCluster } from '../support/redis-cluster.js'
+import { REDIS_KINDS } from '../support/redis-kinds.js'
 
 /** A store of locks with a reign that the tests set. */
 export interface OpenStore {
@@ -64,7 +63,8 @@ function termOf(reign: () => Reign): Term {
 
 const signOf = (number: number) => `${number}:open:test`
 
-async function onRedis(url: string, remove: () => Promise<void>): Promise<OpenStore> {
+async function onKind(kind: keyof typeof REDIS_KINDS): Promise<OpenStore> {
+  const { url, remove } = await REDIS_KINDS[kind]()
   const redis = openClient(url, {}, { commandTimeoutMs: 5000 })
   await redis.ready(10_000)
   const store = new RedisLocks(redis)
@@ -131,14 +131,9 @@ async function onPostgres(database: Database, remove: () => Promise<void>): Prom
 
 /** Every store of locks there is. */
 export const STORES: Readonly<Record<string, () => Promise<OpenStore>>> = {
-  Redis: async () => {
-    const server = await startRedis()
-    return onRedis(server.url, () => server.remove())
-  },
-  'a Redis Cluster': async () => {
-    const cluster = await startRedisCluster()
-    return onRedis(cluster.url, () => cluster.remove())
-  },
+  Redis: () => onKind('standalone'),
+  'Redis behind a Sentinel': () => onKind('sentinel'),
+  'a Redis Cluster': () => onKind('cluster'),
   PostgreSQL: async () => {
     const fresh = await freshDatabase()
     return onPostgres(new ServerDatabase({ url: fresh.url, listenUrl: fresh.url, poolSize: 4 }), fresh.drop)

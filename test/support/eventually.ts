@@ -5,7 +5,7 @@
 export async function eventually<T>(
   condition: () => T | Promise<T>,
   {
-    withinMs = 10_000,
+    withinMs = 30_000,
     everyMs = 10,
     what = 'the condition',
   }: { withinMs?: number; everyMs?: number; what?: string } = {},

@@ -4,6 +4,7 @@ import { AloneTerm } from '../../src/term/alone.js'
 import { TERMS_SINCE_S } from '../../src/term/marker.js'
 import type { TermStep } from '../../src/term/ports.js'
 import { eventually } from '../support/eventually.js'
+import { startLink } from '../support/faults/link.js'
 import { redisKilled } from '../support/faults/redis-faults.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { startRedisCluster } from '../support/redis-cluster.js'
@@ -151,6 +152,26 @@ describe('the term where Redis is the only store', () => {
     const second = await agreed(fleet, first)
     await setMarkers(server, sign)
     expect(await agreed(fleet, second)).toBeGreaterThan(second)
+  })
+
+  it('is found by who loses its connection while it looks for it', async () => {
+    const number = await agreed(fleet)
+    let losses = 3
+    const link = await startLink(server.url, () => (way, chunk, cut) => {
+      if (way === 'reply' || !chunk.includes('term:marker') || losses === 0) return true
+      losses -= 1
+      cut()
+      return false
+    })
+    const late = open(link.url)
+    fleet.push(late)
+    try {
+      await late.term.start(5000)
+      expect([late.term.reign?.number, losses]).toEqual([number, 0])
+    } finally {
+      late.term.close()
+      await link.close()
+    }
   })
 
   it('is not begun again by a server that only stood still', async () => {

@@ -63,7 +63,7 @@ describe('three servers, of which not all reach Redis', () => {
     )
 
   it('leave the term alone while one cannot: it is unready instead; with the second they turn', {
-    timeout: 90_000,
+    timeout: 240_000,
   }, async () => {
     await becomes(['redis', 'redis', 'redis'])
     const { number } = await term()

@@ -35,7 +35,7 @@ describe('the term, over simulated time, network and stores', () => {
     Error.stackTraceLimit = stackTraceLimit
   })
 
-  it(`holds in ${RUNS} runs with random faults`, { timeout: 120_000 }, async () => {
+  it(`holds in ${RUNS} runs with random faults`, { timeout: 300_000 }, async () => {
     const broken: string[] = []
     const seen = new Map<string, number>()
     await simulate({ from: 1, count: RUNS }, Controller, new Set(), (outcome) => {
@@ -48,13 +48,13 @@ describe('the term, over simulated time, network and stores', () => {
     for (const [what, count] of seen) expect(count, what).toBeGreaterThan(RUNS)
   })
 
-  it.each(OFTEN)('breaks without this guard: %s', { timeout: 120_000 }, async (guard) => {
+  it.each(OFTEN)('breaks without this guard: %s', { timeout: 300_000 }, async (guard) => {
     expect(await breaks(await without(guard), [guard], 200)).toBe(true)
   })
 
   it.each(ACCIDENTS.map(({ without: guards, scenario }) => [guards.join(' + '), guards, scenario] as const))(
     'holds in its scenario, and breaks there without: %s',
-    { timeout: 60_000 },
+    { timeout: 180_000 },
     async (_, guards, scenario) => {
       expect(await breaks(Controller, [], 12, scenario)).toBe(false)
       expect(await breaks(await without(...guards), guards, 40, scenario)).toBe(true)
