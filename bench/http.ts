@@ -41,7 +41,11 @@ export const http: Claim = {
   },
 }
 
-async function measure(events: number, { spillway, unlimited, bare }: Peers, { quick }: Options): Promise<void> {
+async function measure(
+  events: number,
+  { spillway, unlimited, bare }: Peers,
+  { quick }: Options,
+): Promise<void> {
   const event = (i: number) => ({ type: 'progress', payload: payload(i), source: 'bench' })
   const body = JSON.stringify(events === 1 ? event(1) : Array.from({ length: events }, (_, i) => event(i)))
   let connection = 0
