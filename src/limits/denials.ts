@@ -25,12 +25,12 @@ export class Denials {
   readonly #recent = new Recent<Denial>(SIZE)
 
   /**
-   * How the limits of a take stand that a denial decides; undefined if there is none. `standing`: how a counter was last
-   * heard of, and whether it has denied this.
+   * How the limits of a take stand that a denial decides; undefined if there is none. `standing`: how a counter stands
+   * now, as it was last heard of, and whether it has denied this.
    */
   find(
     { limits }: Take,
-    standing: (limit: Limit, denied: boolean) => LimitVerdict | undefined,
+    standing: (limit: Limit, denied: boolean, now: number) => LimitVerdict | undefined,
   ): LimitVerdict[] | undefined {
     if (this.#recent.empty) return undefined
     const now = performance.now()
@@ -39,7 +39,8 @@ export class Denials {
     return limits.map((limit, i) => {
       const denial = denials[i]
       return (
-        standing(limit, denial !== undefined) ?? (denial ? later(denial, now - denial.at) : untouched(limit))
+        standing(limit, denial !== undefined, now) ??
+        (denial ? later(denial, now - denial.at) : untouched(limit))
       )
     })
   }

@@ -139,10 +139,10 @@ export class Limiter {
   }
 
   /** A counter as this instance last heard of it. */
-  readonly #standing = (limit: Limit, denied: boolean): LimitVerdict | undefined => {
+  readonly #standing = (limit: Limit, denied: boolean, now: number): LimitVerdict | undefined => {
     const known = hasEntries(limit.algorithm) ? undefined : this.#memory.of(limit.key)
     if (!known) return undefined
-    const { a, b, age } = counterNow(known, performance.now())
+    const { a, b, age } = counterNow(known, now)
     return limitVerdictOf(limit, { a, b, age, room: !denied })
   }
 
