@@ -17,7 +17,7 @@ import {
 import { type BothStores, reigns, startBoth } from './stores.js'
 
 /** Who asks at once, each for a lock of its own out of many. */
-const CALLERS = 64
+const CALLERS = [64, 256] as const
 const NAMES = 5000
 const TTL_MS = 30_000
 const POOL = 10
@@ -52,17 +52,20 @@ async function onRedis(stores: BothStores, options: Options): Promise<void> {
   try {
     const number = await reigns(spillway, 'redis')
     await reigns(other, 'redis', number - 1)
-    const contestants = [
-      timed('Spillway', cycleOf(spillway), options),
-      timed('redlock', redlockOn(plain), options),
-      timed('redlock, auto-pipelining', redlockOn(gathering), options),
-      timed('redis-semaphore', mutexOn(plain), options),
-      timed('redis-semaphore, auto-pipelining', mutexOn(gathering), options),
-    ]
     const rounds = { rounds: options.quick ? 2 : 5, unit: 'locks/s' }
-    const [own = 0, ...peers] = await compare(contestants, rounds)
-    claim('Spillway / redlock', own / Math.max(...peers.slice(0, 2)), { atLeast: 2 })
-    claim('Spillway / redis-semaphore', own / Math.max(...peers.slice(2)), { atLeast: 2 })
+    for (const callers of CALLERS) {
+      print(`${callers} callers:`)
+      const contestants = [
+        timed('Spillway', cycleOf(spillway), options, callers),
+        timed('redlock', redlockOn(plain), options, callers),
+        timed('redlock, auto-pipelining', redlockOn(gathering), options, callers),
+        timed('redis-semaphore', mutexOn(plain), options, callers),
+        timed('redis-semaphore, auto-pipelining', mutexOn(gathering), options, callers),
+      ]
+      const [own = 0, ...peers] = await compare(contestants, rounds)
+      claim('Spillway / redlock', own / Math.max(...peers.slice(0, 2)), { atLeast: 2 })
+      claim('Spillway / redis-semaphore', own / Math.max(...peers.slice(2)), { atLeast: 2 })
+    }
     print('one caller after the other:')
     const alone = [
       timed('Spillway', cycleOf(spillway), options, 1),
@@ -100,7 +103,7 @@ async function onPostgres(stores: BothStores, options: Options): Promise<void> {
   }
 }
 
-function timed(name: string, cycle: Cycle, { quick }: Options, callers = CALLERS): Contestant {
+function timed(name: string, cycle: Cycle, { quick }: Options, callers: number = CALLERS[0]): Contestant {
   const ms = quick ? 1000 : 3000
   return {
     name,

@@ -69,9 +69,14 @@ const tags = new Remembered((tenant, flow) => `{${segment(tenant)}:${segment(flo
 
 const PLAIN = /^[A-Za-z0-9._-]*$/
 
+/** Whether a key segment is the text itself. */
+export function isPlain(text: string): boolean {
+  return PLAIN.test(text)
+}
+
 /** Percent-encodes a key segment outside `[A-Za-z0-9._-]`; injective over well-formed strings. */
 export function segment(text: string): string {
-  if (PLAIN.test(text)) return text
+  if (isPlain(text)) return text
   return encodeURIComponent(text).replace(
     /[!'()*~]/g,
     (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,

@@ -14,8 +14,41 @@ export interface Pace {
   readonly most: number
 }
 
+/** Batches that may be under way, of all gatherings that share them. Order: who found none free gets the next one. */
+export class Lanes {
+  readonly #pace: () => Pace
+  readonly #queue: (() => void)[] = []
+  #used = 0
+
+  constructor(pace: () => Pace) {
+    this.#pace = pace
+  }
+
+  get free(): number {
+    return Math.max(0, this.#pace().parallel - this.#used)
+  }
+
+  get most(): number {
+    return this.#pace().most
+  }
+
+  enter(): void {
+    this.#used += 1
+  }
+
+  leave(): void {
+    this.#used -= 1
+    this.#queue.shift()?.()
+  }
+
+  /** Calls `ask` once, when a batch has ended. */
+  whenLeft(ask: () => void): void {
+    this.#queue.push(ask)
+  }
+}
+
 /** Fewer are not shared among batches. */
-const FEW = 16
+const FEW = 8
 
 /**
  * What is asked in one turn of the event loop, or while others are under way, goes out together: one round trip, one
@@ -23,36 +56,38 @@ const FEW = 16
  */
 export class Gathering<I, O> {
   readonly #run: (items: readonly I[]) => Promise<readonly (O | Error)[]>
-  readonly #pace: () => Pace
+  readonly #lanes: Lanes
   #waiting: Waiting<I, O>[] = []
-  #underWay = 0
   #scheduled = false
 
-  constructor(run: (items: readonly I[]) => Promise<readonly (O | Error)[]>, pace: () => Pace) {
+  constructor(run: (items: readonly I[]) => Promise<readonly (O | Error)[]>, lanes: Lanes) {
     this.#run = run
-    this.#pace = pace
+    this.#lanes = lanes
   }
 
   ask(item: I): Promise<O> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject })
-      if (!this.#scheduled) this.#schedule()
+      this.#schedule()
     })
   }
 
   #schedule(): void {
     if (this.#scheduled || this.#waiting.length === 0) return
     this.#scheduled = true
-    atTurnsEnd(() => {
-      this.#scheduled = false
-      const { parallel, most } = this.#pace()
-      if (this.#underWay >= parallel) return
-      // What waits is shared, a part a turn: while the store works on one, this process prepares another. Written
-      // together they would be answered together, and the two would take turns (bench/locks).
-      const share = Math.ceil(this.#waiting.length / (parallel - this.#underWay))
-      void this.#go(this.#take(Math.min(most, Math.max(FEW, share))))
-      this.#schedule()
-    })
+    atTurnsEnd(() => this.#send())
+  }
+
+  /** What waits is shared: while the store works on one part, this process prepares another (bench/locks). */
+  #send(): void {
+    this.#scheduled = false
+    for (let free = this.#lanes.free; free > 0 && this.#waiting.length > 0; free--) {
+      const share = Math.max(FEW, Math.ceil(this.#waiting.length / free))
+      void this.#go(this.#take(Math.min(this.#lanes.most, share)))
+    }
+    if (this.#waiting.length === 0) return
+    this.#scheduled = true
+    this.#lanes.whenLeft(() => atTurnsEnd(() => this.#send()))
   }
 
   #take(count: number): readonly Waiting<I, O>[] {
@@ -63,7 +98,7 @@ export class Gathering<I, O> {
   }
 
   async #go(batch: readonly Waiting<I, O>[]): Promise<void> {
-    this.#underWay += 1
+    this.#lanes.enter()
     try {
       const answers = await this.#run(batch.map(({ item }) => item))
       for (const [i, { resolve, reject }] of batch.entries()) {
@@ -74,8 +109,7 @@ export class Gathering<I, O> {
     } catch (error) {
       for (const { reject } of batch) reject(error)
     } finally {
-      this.#underWay -= 1
-      this.#schedule()
+      this.#lanes.leave()
     }
   }
 }

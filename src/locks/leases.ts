@@ -1,5 +1,4 @@
 import { SpillwayError } from '../errors.js'
-import { lockId } from './keys.js'
 import {
   type LeaseFacts,
   type LeaseRef,
@@ -25,8 +24,9 @@ const REST_MS = 100
  */
 export class Leases {
   readonly #now: () => number
-  readonly #leases = new Map<string, LiveLease>()
-  readonly #ofTenant = new Map<string, number>()
+  /** By tenant, then by name. */
+  readonly #leases = new Map<string, Map<string, LiveLease>>()
+  #count = 0
   #sweepAt = FEW
   #sweptAt = Number.NEGATIVE_INFINITY
 
@@ -35,61 +35,73 @@ export class Leases {
   }
 
   get count(): number {
-    return this.#leases.size
+    return this.#count
   }
 
   /** Errors: `OVERLOADED` if there is no room for another lease of this tenant. */
   makeRoom({ tenant }: LockRef): void {
     const { leases } = LOCK_LIMITS
-    if (this.#leases.size < this.#sweepAt && (this.#ofTenant.get(tenant) ?? 0) < leases / 10) return
+    if (this.#count < this.#sweepAt && this.#ofTenant(tenant) < leases / 10) return
     // Not at each refusal: it looks at all of them.
     if (this.#now() - this.#sweptAt > REST_MS) this.#sweep()
-    if (this.#leases.size >= leases) throw full(`${leases} leases run on this instance`)
-    if ((this.#ofTenant.get(tenant) ?? 0) >= leases / 10)
+    if (this.#count >= leases) throw full(`${leases} leases run on this instance`)
+    if (this.#ofTenant(tenant) >= leases / 10)
       throw full(`${leases / 10} leases of this tenant run on this instance`)
   }
 
   /** Notes a lease, or that it was renewed; an older one of this lock is over. */
   note(lease: LiveLease): void {
-    const id = lockId(lease)
-    const known = this.#leases.get(id)
+    const { tenant, name } = lease
+    let own = this.#leases.get(tenant)
+    if (!own) {
+      own = new Map()
+      this.#leases.set(tenant, own)
+    }
+    const known = own.get(name)
     if (known && known.fence > lease.fence) return
     const sooner = known?.fence === lease.fence ? known.deadline : lease.deadline
-    this.#leases.set(id, sooner <= lease.deadline ? lease : { ...lease, deadline: sooner })
-    if (!known) this.#ofTenant.set(lease.tenant, (this.#ofTenant.get(lease.tenant) ?? 0) + 1)
+    own.set(name, sooner <= lease.deadline ? lease : { ...lease, deadline: sooner })
+    if (!known) this.#count += 1
   }
 
   /** It is given back or lost. */
-  drop(lock: LockRef, which: { readonly fence: number } | { readonly claim: string }): void {
-    const id = lockId(lock)
-    const known = this.#leases.get(id)
+  drop({ tenant, name }: LockRef, which: { readonly fence: number } | { readonly claim: string }): void {
+    const known = this.#leases.get(tenant)?.get(name)
     if (!known) return
     const same = 'fence' in which ? which.fence === known.fence : which.claim === known.claim
-    if (same) this.#remove(id, known)
+    if (same) this.#remove(known)
   }
 
   /** Those that may still be held, with what another store has to keep of them. */
   live(): MovedLease[] {
     this.#sweep()
     const now = this.#now()
-    return [...this.#leases.values()].map(({ deadline, ...lease }) => ({
+    return [...this.#all()].map(({ deadline, ...lease }) => ({
       ...lease,
       leftMs: movedMs(deadline - now),
     }))
   }
 
+  *#all(): Generator<LiveLease> {
+    for (const own of this.#leases.values()) yield* own.values()
+  }
+
+  #ofTenant(tenant: string): number {
+    return this.#leases.get(tenant)?.size ?? 0
+  }
+
   #sweep(): void {
     const now = this.#now()
-    for (const [id, lease] of this.#leases) if (lease.deadline <= now) this.#remove(id, lease)
-    this.#sweepAt = Math.min(LOCK_LIMITS.leases, Math.max(FEW, 2 * this.#leases.size))
+    for (const lease of this.#all()) if (lease.deadline <= now) this.#remove(lease)
+    this.#sweepAt = Math.min(LOCK_LIMITS.leases, Math.max(FEW, 2 * this.#count))
     this.#sweptAt = now
   }
 
-  #remove(id: string, { tenant }: LiveLease): void {
-    this.#leases.delete(id)
-    const left = (this.#ofTenant.get(tenant) ?? 0) - 1
-    if (left > 0) this.#ofTenant.set(tenant, left)
-    else this.#ofTenant.delete(tenant)
+  #remove({ tenant, name }: LiveLease): void {
+    const own = this.#leases.get(tenant)
+    if (!own?.delete(name)) return
+    this.#count -= 1
+    if (own.size === 0) this.#leases.delete(tenant)
   }
 }
 

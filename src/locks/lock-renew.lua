@@ -1,6 +1,6 @@
 -- KEYS: marker
 -- ARGV: sign, reign, renewals
--- Keeps leases for longer. Each renewal is a line "lock fence ttl kept"; ttl "-": for as long as it was asked for.
+-- Keeps leases for longer. renewals: in JSON, lock, fence, ttl and kept of each; ttl "-": for as long as it was asked for.
 -- Answers one element a renewal: {claim, since, ttl, holder}, or {} if its fence holds nothing any more. {"TERM"}:
 -- another term reigns here.
 if redis.call('GET', marker) ~= sign then return { 'TERM' } end
@@ -21,8 +21,6 @@ local function renew(lock, fence, ttl, kept)
   return { claim, since, ttl, holder }
 end
 
-local answer = {}
-for lock, fence, ttl, kept in string.gmatch(renewals, '([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+)\n') do
-  answer[#answer + 1] = renew(lock, fence, ttl, kept)
-end
+local answer, list = {}, cjson.decode(renewals)
+for i = 1, #list, 4 do answer[(i + 3) / 4] = renew(list[i], list[i + 1], list[i + 2], list[i + 3]) end
 return answer

@@ -1,18 +1,20 @@
 -- KEYS: marker
 -- ARGV: sign, reign, floor, last, most, grant, count, asks
--- Takes locks that are free, or places in line. Each ask is a line "lock end patience kept claim ttl holder" (end: see
--- lock-give-back.lua). Answers one element an ask: the fence of its lease; {holder, since, left, whether it is first}:
--- busy; "FULL": no more may wait; "SPENT": the reign has no fence left. {"TERM"}: another term reigns here.
+-- Takes locks that are free, or places in line. asks: in JSON, lock, end (see lock-give-back.lua), patience, kept and the
+-- end of its value of each. Answers one element an ask: the fence of its lease; {holder, since, left, whether it is
+-- first}: busy; "FULL": no more may wait; "SPENT": the reign has no fence left. {"TERM"}: another term reigns here.
 -- A lock is "reign fence since kept claim ttl holder". One of another reign does not count unless it was carried over;
 -- neither does a place in its line. All keys lie in the marker's slot, or there is one server.
 if redis.call('GET', marker) ~= sign then return { 'TERM' } end
 floor, last, count = tonumber(floor), tonumber(last), tonumber(count)
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local function text(n) return string.format('%d', n) end
+local format = string.format
+local function text(n) return format('%d', n) end
 -- Whether anybody waits for any of the locks beside this marker: if not, no queue has to be looked for.
 local bucket, since = string.match(marker, '{b%d%d}'), text(now)
 local lines, fences, fence = 'lock:lines:' .. bucket, 'lock:fences:' .. bucket, nil
+local head, middle = reign .. ' ', ' ' .. since .. ' '
 local lined = redis.call('EXISTS', lines) == 1
 
 -- Sets the lock, how: 'NX' or 'XX'. Fences are counted once for all asks: what is left of them is never given.
@@ -22,7 +24,7 @@ local function give(lock, kept, rest, how)
     if fence < floor then fence = floor redis.call('SET', fences, text(floor + count)) end
   end
   if fence + 1 >= last then return 'SPENT' end
-  local value = table.concat({ reign, text(fence + 1), since, rest }, ' ')
+  local value = head .. format('%d', fence + 1) .. middle .. rest
   if not redis.call('SET', lock, value, 'PX', kept, how) then return nil end
   fence = fence + 1
   return fence
@@ -52,7 +54,8 @@ local function stand(queue, waiting, claim)
   return true
 end
 
-local function take(lock, tail, patience, kept, claim, rest)
+local function take(lock, tail, patience, kept, rest)
+  local claim = string.match(rest, '^[^ ]+ ([^ ]+)')
   local held = redis.call('GET', lock)
   local number, known, owner = string.match(held or '', '^([^ ]+) ([^ ]+) [^ ]+ [^ ]+ ([^ ]+)')
   local live = number == reign
@@ -68,13 +71,13 @@ local function take(lock, tail, patience, kept, claim, rest)
     if first then redis.call('ZREM', queue, claim) redis.call('ZREM', waiting, claim) end
     return give(lock, kept, rest, held and 'XX' or 'NX')
   end
-  if patience ~= '0' then
+  if patience > 0 then
     if not stand(queue, waiting, claim) then return 'FULL' end
-    redis.call('ZADD', waiting, text(now + tonumber(patience)), claim)
+    redis.call('ZADD', waiting, text(now + patience), claim)
     redis.call('SET', lines, 1)
     lined, first = true, first or claim
     -- Whoever is alive asks again before its patience ends.
-    for _, name in ipairs({ queue, waiting, lines }) do redis.call('PEXPIRE', name, 2 * tonumber(patience)) end
+    for _, name in ipairs({ queue, waiting, lines }) do redis.call('PEXPIRE', name, 2 * patience) end
   end
   local is_first = first == claim and 1 or 0
   if not live then return { '', '', 0, is_first } end
@@ -82,10 +85,11 @@ local function take(lock, tail, patience, kept, claim, rest)
   return { who, from, redis.call('PTTL', lock), is_first }
 end
 
-local answer = {}
-for lock, tail, patience, rest, kept, claim in string.gmatch(asks, '([^ ]+) ([^ ]+) ([^ ]+) (([^ ]+) ([^ ]+) [^\n]*)\n') do
+local answer, list = {}, cjson.decode(asks)
+for i = 1, #list, 5 do
+  local lock, tail, patience, kept, rest = list[i], list[i + 1], list[i + 2], list[i + 3], list[i + 4]
   -- Most locks are free and nobody waits.
   local given = not lined and grant == '1' and give(lock, kept, rest, 'NX')
-  answer[#answer + 1] = given or take(lock, tail, patience, kept, claim, rest)
+  answer[(i + 4) / 5] = given or take(lock, tail, patience, kept, rest)
 end
 return answer

@@ -1,6 +1,6 @@
 import { SpillwayError } from '../errors.js'
 import type { Reign, Term } from '../term/term.js'
-import { Gathering, type Pace } from './gathering.js'
+import { Gathering, Lanes, type Pace } from './gathering.js'
 import { Leases, type LiveLease } from './leases.js'
 import type { Ask, Busy, GiveBack, HeldLock, LeaseRef, LockRef, LockStore, Renewal } from './locks.js'
 
@@ -37,7 +37,7 @@ interface Timed<T> {
 /** Enough that a store always has the next (bench/locks), and few enough that it answers others in between. */
 const PACE: Readonly<Record<Reign['store'], Pace>> = {
   redis: { parallel: 4, most: 200 },
-  postgres: { parallel: 2, most: 200 },
+  postgres: { parallel: 4, most: 200 },
 }
 
 /** Looks at a lock that is to be broken so often: it may change hands meanwhile. */
@@ -58,12 +58,14 @@ export class Locksmith {
     this.#parts = parts
     this.leases = new Leases(parts.now)
     const pace = () => PACE[parts.term.reign?.store ?? 'postgres']
-    this.#takes = new Gathering<Timed<Ask>, Attempt>((asks) => this.#takeAll(asks), pace)
+    const lanes = new Lanes(pace)
+    this.#takes = new Gathering<Timed<Ask>, Attempt>((asks) => this.#takeAll(asks), lanes)
+    this.#returns = new Gathering<GiveBack, boolean>((returns) => this.#giveBackAll(returns), lanes)
+    // A lease that is not renewed in time is lost: no flood of others may be before it.
     this.#renewals = new Gathering<Timed<Renewal>, LiveLease | undefined>(
       (renewals) => this.#renewAll(renewals),
-      pace,
+      new Lanes(pace),
     )
-    this.#returns = new Gathering<GiveBack, boolean>((returns) => this.#giveBackAll(returns), pace)
   }
 
   /** Errors: also `OVERLOADED`, `TOO_MANY_WAITERS`, `FENCES_SPENT`. */

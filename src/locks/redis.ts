@@ -34,11 +34,8 @@ const READY_MS = 1000
 
 type Text = string | number
 
-/** One of those that are asked for together: its key, and the line that tells the script of it. */
-interface Part {
-  readonly lock: string
-  readonly line: string
-}
+/** What a script is told of one of those that are asked for together; the first is the lock's key. */
+type Part = readonly [lock: string, ...more: Text[]]
 
 /**
  * Locks on Redis. On one server a script does for all of a batch, under the marker that stands for all; on a Cluster a
@@ -55,30 +52,29 @@ export class RedisLocks implements LockStore {
     const { sign, number, fenceFloor: floor, quarantined } = reign
     const last = fenceFloor(number + 1)
     const fixed = [sign, number, floor, last, LOCK_LIMITS.waiters, quarantined ? 0 : 1, asks.length]
-    const parts = asks.map((ask) => {
+    const parts = asks.map((ask): Part => {
       const { claim, holder, ttlMs, patienceMs } = ask
       const lock = lockKey(ask)
-      const end = endBeside(ask, lock)
-      return { lock, line: `${lock} ${end} ${patienceMs} ${keptMs(ttlMs)} ${claim} ${ttlMs} ${holder}\n` }
+      const kept = `${keptMs(ttlMs)}`
+      return [lock, endBeside(ask, lock), patienceMs, kept, `${kept} ${claim} ${ttlMs} ${holder}`]
     })
     return this.#run(TAKE, fixed, parts, reign, (answer) => takenOf(answer, number))
   }
 
   renew(renewals: readonly Renewal[], reign: Reign): Answers<LeaseFacts | undefined> {
-    const parts = renewals.map((renewal) => {
+    const parts = renewals.map((renewal): Part => {
       const { fence, ttlMs } = renewal
-      const lock = lockKey(renewal)
-      const wanted = ttlMs === undefined ? '- -' : `${ttlMs} ${keptMs(ttlMs)}`
-      return { lock, line: `${lock} ${fence} ${wanted}\n` }
+      const wanted = ttlMs === undefined ? ['-', '-'] : [`${ttlMs}`, `${keptMs(ttlMs)}`]
+      return [lockKey(renewal), `${fence}`, ...wanted]
     })
     return this.#run(RENEW, [reign.sign, reign.number], parts, reign, factsOf)
   }
 
   giveBack(returns: readonly GiveBack[], reign: Reign): Answers<GivenBack> {
-    const parts = returns.map((one) => {
+    const parts = returns.map((one): Part => {
       const lock = lockKey(one)
-      const which = 'claim' in one ? `- ${one.claim}` : `${one.fence} -`
-      return { lock, line: `${lock} ${endBeside(one, lock)} ${which}\n` }
+      const end = endBeside(one, lock)
+      return 'claim' in one ? [lock, end, '-', one.claim] : [lock, end, `${one.fence}`, '-']
     })
     const fixed = [reign.sign, reign.number, this.#redis.publishCommand]
     return this.#run(GIVE_BACK, fixed, parts, reign, givenBackOf)
@@ -128,9 +124,11 @@ export class RedisLocks implements LockStore {
     read: (answer: Reply | undefined) => T | SpillwayError,
   ): Answers<T> {
     const together = async (marked: string, some: readonly Part[]) => {
-      // One text for all: the driver and Redis take longer over many.
-      const lines = some.map(({ line }) => line).join('')
-      const reply = await this.#redis.run(script, [marked], [...fixed, lines], identity || undefined)
+      // One text for all: the driver and Redis take longer over many, and Lua over patterns.
+      const words: Text[] = []
+      for (const part of some) words.push(...part)
+      const all = [...fixed, JSON.stringify(words)]
+      const reply = await this.#redis.run(script, [marked], all, identity || undefined)
       if (!Array.isArray(reply)) throw new SpillwayError('INTERNAL', `${script.name} answered no list`)
       if (reply[0] === 'TERM') throw refused(number)
       return some.map((_, i) => read(reply[i]))
@@ -152,7 +150,7 @@ export class RedisLocks implements LockStore {
 function byBucket(parts: readonly Part[]): [string, Part[]][] {
   const buckets = new Map<string, Part[]>()
   for (const part of parts) {
-    const bucket = bucketOf(part.lock)
+    const bucket = bucketOf(part[0])
     const others = buckets.get(bucket)
     if (others) others.push(part)
     else buckets.set(bucket, [part])

@@ -1,5 +1,5 @@
 import { SpillwayError } from '../errors.js'
-import { flowTag, segment } from '../tenant.js'
+import { flowTag, isPlain, segment } from '../tenant.js'
 import { CELERY_KEYS, KEYS, type KeyRow } from './key-table.js'
 import { slotOf } from './slots.js'
 
@@ -92,7 +92,8 @@ function write(name: KeyName, parts: Readonly<Record<string, string>>): string {
   ) {
     return `${name}:${wellFormed(() => flowTag({ tenant, flow }))}${end}`
   }
-  const behind = rest.map((part) => `:${encode(parts[part] ?? '')}`).join('')
+  let behind = ''
+  for (const part of rest) behind += `:${encode(parts[part] ?? '')}`
   const spread = together && tenant !== undefined ? `:${encode(tenant)}` : behind
   const inTag = tag.length > 0 ? tag.map((part) => encode(parts[part] ?? '')).join(':') : bucketOf(spread)
   return `${name}:{${inTag}}${behind}${end}`
@@ -103,7 +104,7 @@ function bucketOf(text: string): string {
 }
 
 function encode(text: string): string {
-  return wellFormed(() => segment(text))
+  return isPlain(text) ? text : wellFormed(() => segment(text))
 }
 
 /** Half a surrogate pair has no UTF-8: two such texts would become one key. */

@@ -55,22 +55,21 @@ export class StandaloneLink implements Link {
   }
 
   async send(command: string, args: readonly (string | number)[]): Promise<Reply> {
-    this.#gather(command === 'evalsha' ? process.nextTick : setImmediate)
+    // A script does what many have asked for already: the sooner it goes, the longer both work.
+    if (command !== 'evalsha') this.#gather()
     // What the driver gives for RESP2 without buffers.
     return (await this.#connection.call(command, [...args])) as Reply
   }
 
   /**
    * What is called in one turn of the event loop goes out in one write. The driver's own way to that holds the next
-   * write back until the last one was answered: Redis and this process would work in turns (bench/fast). Whoever runs
-   * many scripts has gathered what they are to do until the turn's end, where setImmediate would wait for another
-   * turn: they go out together when the callback ends that runs them.
+   * write back until the last one was answered: Redis and this process would work in turns (bench/fast).
    */
-  #gather(later: (work: () => void) => unknown): void {
+  #gather(): void {
     const { stream } = this.#connection
     if (stream.writableCorked > 0) return
     stream.cork()
-    later(() => stream.uncork())
+    setImmediate(() => stream.uncork())
   }
 
   masters(): readonly Redis[] {

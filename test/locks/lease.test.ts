@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { SpillwayError } from '../../src/errors.js'
-import { Gathering } from '../../src/locks/gathering.js'
+import { Gathering, Lanes } from '../../src/locks/gathering.js'
 import { Lease, type LeaseParts } from '../../src/locks/lease.js'
 import { Leases, type LiveLease } from '../../src/locks/leases.js'
 import { Line } from '../../src/locks/line.js'
@@ -248,6 +248,7 @@ describe('what goes out together', () => {
   const runs: number[][] = []
   afterEach(() => runs.splice(0))
   const turn = () => new Promise((resolve) => setImmediate(resolve))
+  const lanes = (parallel: number, most: number) => new Lanes(() => ({ parallel, most }))
 
   it('is what was asked in one turn, or while others were under way, and no more than the bound', async () => {
     let go: () => void = () => undefined
@@ -257,7 +258,7 @@ describe('what goes out together', () => {
         await new Promise<void>((resolve) => (go = resolve))
         return items.map((n) => n * 2)
       },
-      () => ({ parallel: 1, most: 3 }),
+      lanes(1, 3),
     )
     const answers = Promise.all([1, 2, 3, 4].map((n) => gathering.ask(n)))
     await turn()
@@ -287,11 +288,29 @@ describe('what goes out together', () => {
         await allUnderWay
         return items
       },
-      () => ({ parallel: 4, most: 100 }),
+      lanes(4, 100),
     )
     await Promise.all(Array.from({ length: 80 }, (_, n) => gathering.ask(n)))
-    await Promise.all(Array.from({ length: 10 }, (_, n) => gathering.ask(n)))
-    expect(runs.map(({ length }) => length)).toEqual([20, 20, 20, 20, 10])
+    await Promise.all(Array.from({ length: 7 }, (_, n) => gathering.ask(n)))
+    expect(runs.map(({ length }) => length)).toEqual([20, 20, 20, 20, 7])
+  })
+
+  it('shares its lanes with others: who found none free is next, whatever else is asked meanwhile', async () => {
+    const shared = lanes(1, 2)
+    const order: string[] = []
+    const made = (name: string) =>
+      new Gathering<number, number>(async (items) => {
+        order.push(`${name}${items.join('')}`)
+        await turn()
+        return items
+      }, shared)
+    const [a, b] = [made('a'), made('b')]
+    await Promise.all([...[1, 2, 3, 4, 5].map((n) => a.ask(n)), b.ask(6)])
+    expect(order).toEqual(['a12', 'a34', 'b6', 'a5'])
+    // A run that fails leaves its lane too.
+    const broken = new Gathering<number, number>(() => Promise.reject(new Error('down')), shared)
+    await expect(Promise.all([broken.ask(7), broken.ask(8), broken.ask(9)])).rejects.toThrow('down')
+    expect(await a.ask(10)).toBe(10)
   })
 
   it('fails together, or each by itself', async () => {
@@ -300,7 +319,7 @@ describe('what goes out together', () => {
       if (items.includes(0)) throw new Error('all')
       return items.map((n) => (n === 1 ? own : n))
     }
-    const gathering = new Gathering<number, number>(run, () => ({ parallel: 2, most: 10 }))
+    const gathering = new Gathering<number, number>(run, lanes(2, 10))
     const statuses = async (items: number[]) => {
       const results = await Promise.allSettled(items.map((n) => gathering.ask(n)))
       return results.map((result) => (result.status === 'rejected' ? result.reason.message : result.value))
