@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SpillwayError } from '../errors.js'
 import { flowTag } from '../tenant.js'
-import { atTurnsEnd } from '../turns.js'
 import type { Draft, EventLog, Outcome } from './log.js'
 
 export interface AppenderOptions {
@@ -107,7 +106,7 @@ export class Appender {
   #schedule(): void {
     if (this.#scheduled || this.#inFlight >= this.#options.parallel || this.#ready.size === 0) return
     this.#scheduled = true
-    atTurnsEnd(() => {
+    setImmediate(() => {
       this.#scheduled = false
       while (this.#inFlight < this.#options.parallel && this.#ready.size > 0) this.#start(this.#takeBatch())
     })

@@ -1,6 +1,5 @@
 import { SpillwayError } from '../errors.js'
 import type { Reign, StoreName, Term } from '../term/term.js'
-import { atTurnsEnd } from '../turns.js'
 import type { LimitStore, Outcome, Take } from './limits.js'
 import { type Answer, Waiting } from './waiting.js'
 
@@ -88,7 +87,7 @@ export class Takes {
   #schedule(): void {
     if (this.#scheduled || this.#inFlight >= IN_FLIGHT || this.#queue.length === 0) return
     this.#scheduled = true
-    atTurnsEnd(() => {
+    setImmediate(() => {
       this.#scheduled = false
       while (this.#inFlight < IN_FLIGHT && this.#queue.length > 0) this.#send()
     })

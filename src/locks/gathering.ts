@@ -1,4 +1,3 @@
-import { atTurnsEnd } from '../turns.js'
 
 interface Waiting<I, O> {
   readonly item: I
@@ -75,7 +74,7 @@ export class Gathering<I, O> {
   #schedule(): void {
     if (this.#scheduled || this.#waiting.length === 0) return
     this.#scheduled = true
-    atTurnsEnd(() => this.#send())
+    setImmediate(() => this.#send())
   }
 
   /** What waits is shared: while the store works on one part, this process prepares another (bench/locks). */
@@ -87,7 +86,7 @@ export class Gathering<I, O> {
     }
     if (this.#waiting.length === 0) return
     this.#scheduled = true
-    this.#lanes.whenLeft(() => atTurnsEnd(() => this.#send()))
+    this.#lanes.whenLeft(() => setImmediate(() => this.#send()))
   }
 
   #take(count: number): readonly Waiting<I, O>[] {
