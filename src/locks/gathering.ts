@@ -1,4 +1,3 @@
-
 interface Waiting<I, O> {
   readonly item: I
   readonly resolve: (answer: O) => void
