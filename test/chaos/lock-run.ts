@@ -7,7 +7,7 @@ import { plan, play } from '../support/faults/schedule.js'
 import { startPostgres } from '../support/postgres.js'
 import { LinkedFleet } from './linked-fleet.js'
 import { checkLocks, type Entry, grantsIn, type Write } from './lock-checker.js'
-import { instanceNemeses, storeNemeses } from './nemeses.js'
+import { instanceNemeses, storeNemeses, unheardHolder } from './nemeses.js'
 import { seeded } from './random.js'
 import { startRedisDuo } from './redis-duo.js'
 
@@ -15,6 +15,8 @@ const INSTANCES = ['one', 'two', 'three', 'four', 'five']
 /** Shorter than in production, as everything that follows from it: else a run would be one quarantine. */
 const LONGEST_MS = 4000
 /** What lasts longer than a lease, or than trust; and what is shorter. */
+/** So often among the faults of the stores: there is a quarantine for it, and not every one finds a long lease. */
+const UNHEARD = 3
 const RHYTHM = { restMs: [500, 5000], lastsMs: [200, 6000] } as const
 
 export interface LockChaosOptions {
@@ -72,7 +74,11 @@ export async function lockChaos(options: LockChaosOptions): Promise<LockChaosRep
   cleanup(async () => clearInterval(impatience))
   const random = seeded(seed)
   // Two schedules: a store and an instance may be broken at the same time, two stores never.
-  const schedules = [storeNemeses({ duo, postgres, fleet }), instanceNemeses(fleet)].map((nemeses) =>
+  const ofStores = [
+    ...storeNemeses({ duo, postgres, fleet }),
+    ...Array.from({ length: UNHEARD }, () => unheardHolder(duo, fleet)),
+  ]
+  const schedules = [ofStores, instanceNemeses(fleet)].map((nemeses) =>
     play(plan(nemeses, { random, forMs, ...RHYTHM }), { say, signal: ending.signal, forMs }),
   )
   await Promise.race([Promise.all(schedules), fleet.crashed])

@@ -90,7 +90,8 @@ async function compete(locks) {
   for (;;) {
     const name = pick(LOCKS)
     const options = {
-      ttlMs: Math.ceil(100 + Math.random() * (LONGEST_MS - 100)),
+      // Many as long as can be: a turn that does not heed them comes before their end.
+      ttlMs: Math.random() < 0.3 ? LONGEST_MS : Math.ceil(100 + Math.random() * (LONGEST_MS - 100)),
       waitMs: pick([0, 500, 4000]),
     }
     const renews = Math.random() < 0.5

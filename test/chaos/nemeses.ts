@@ -36,6 +36,31 @@ export function storeNemeses(parts: {
   ]
 }
 
+/**
+ * Redis is killed while it reigns, just when PostgreSQL no longer hears one of those that hold leases in it: nobody can
+ * say which. Without a quarantine the others would get them too early.
+ */
+export function unheardHolder(duo: RedisDuo, fleet: LinkedFleet): Nemesis {
+  const silence = linkFault('PostgreSQL', 'black hole', () => fleet.link('postgres'))
+  const death = redisKilled(duo.serving, 'same')
+  const both: Nemesis = {
+    get name() {
+      return `${silence.name} and ${death.name}`
+    },
+    begin: async () => {
+      await silence.begin()
+      await death.begin()
+      // Until the others have turned without it.
+      await pause(TURN_MS)
+    },
+    end: async () => {
+      await death.end()
+      await silence.end()
+    },
+  }
+  return inReign(both, fleet)
+}
+
 /** Faults of one instance or of its way to one store; the victim is chosen when the fault begins. */
 export function instanceNemeses(fleet: LinkedFleet): Nemesis[] {
   const clocks = [-HOUR_MS, HOUR_MS].map((ms) => clockJump(ms, () => fleet.clock()))
@@ -43,6 +68,8 @@ export function instanceNemeses(fleet: LinkedFleet): Nemesis[] {
 }
 
 const HOUR_MS = 3_600_000
+/** In which a turn that has to wait for the trust of an instance that is not heard is over. */
+const TURN_MS = 4000
 /** How long a fault waits for Redis to reign before it comes anyway. */
 const PATIENCE_MS = 10_000
 
