@@ -36,7 +36,7 @@ interface Timed<T> {
 
 /** Enough that a store always has the next (bench/locks), and few enough that it answers others in between. */
 const PACE: Readonly<Record<Reign['store'], Pace>> = {
-  redis: { parallel: 4, most: 200 },
+  redis: { parallel: 5, most: 200 },
   postgres: { parallel: 2, most: 200 },
 }
 
