@@ -4,8 +4,11 @@ import { Gathering, Lanes } from '../../src/locks/gathering.js'
 import { Lease, type LeaseParts } from '../../src/locks/lease.js'
 import { Leases, type LiveLease } from '../../src/locks/leases.js'
 import { Line } from '../../src/locks/line.js'
-import { LOCK_LIMITS, movedMs } from '../../src/locks/locks.js'
+import { LOCK_LIMITS, type LockStore, movedMs } from '../../src/locks/locks.js'
+import { Locksmith } from '../../src/locks/locksmith.js'
+import { FixedTerm } from '../../src/term/fixed.js'
 import { REAL, type Surroundings } from '../../src/term/ports.js'
+import { reignOf } from './stores.js'
 
 /** A clock that is moved by hand; timers fire when it is, unless the process stands still. */
 class Clock implements Surroundings {
@@ -327,4 +330,20 @@ describe('what goes out together', () => {
     expect(await statuses([0, 2])).toEqual(['all', 'all'])
     expect(await statuses([1, 2])).toEqual(['mine', 2])
   })
+})
+
+it('renews leases while the store is busy with as many takes as it may be asked for at once', async () => {
+  const never = () => new Promise<never>(() => undefined)
+  const facts = { claim: 'c', holder: 'h', since: 1, ttlMs: 1000 }
+  const renew: LockStore['renew'] = async (renewals) => renewals.map(() => facts)
+  const smith = new Locksmith({
+    term: new FixedTerm(reignOf('postgres', 1)),
+    redis: undefined,
+    postgres: { take: never, giveBack: never, look: never, list: never, raise: never, renew },
+    now: () => performance.now(),
+    onNext: () => undefined,
+  })
+  for (let i = 0; i < 1000; i++)
+    void smith.take({ ...facts, tenant: 'acme', name: `lock-${i}`, patienceMs: 0 }).catch(() => undefined)
+  expect(await smith.renew({ tenant: 'acme', name: 'mine', fence: 7 }, 1000)).toMatchObject({ fence: 7 })
 })
